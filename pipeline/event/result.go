@@ -1,0 +1,51 @@
+package event
+
+import (
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pages"
+)
+
+// RangeResult is what a range gave: the object `result.json`. It holds the Markdown of its pages, so that a range is one object
+// that is either whole or absent; images lie beside it. A good one is written once and never changed.
+type RangeResult struct {
+	Range   pages.Range       `json:"range"`
+	Engine  string            `json:"engine"`
+	Version string            `json:"version"`
+	Models  map[string]string `json:"models,omitempty"`
+	Mode    string            `json:"mode"`
+	Pages   []PageResult      `json:"pages"`
+	Images  []Image           `json:"images"` // Key is relative to the folder of result.json
+	Seconds float64           `json:"seconds"`
+	// PeakDevice and PeakHost are bytes: the most the worker used during this range.
+	PeakDevice int64 `json:"peak_device"`
+	PeakHost   int64 `json:"peak_host"`
+}
+
+// Page statuses.
+const (
+	PageOK       = "ok"
+	PageDegraded = "degraded" // converted in a simpler way than asked for
+	PageFailed   = "failed"
+)
+
+// PageResult is one page of a range.
+type PageResult struct {
+	Page     int           `json:"page"`
+	Status   string        `json:"status"` // ok | degraded | failed
+	Markdown string        `json:"markdown,omitempty"`
+	Chars    int           `json:"chars"`
+	Seconds  float64       `json:"seconds"`
+	Warnings []string      `json:"warnings,omitempty"`
+	Class    failure.Class `json:"class,omitempty"`
+	Message  string        `json:"message,omitempty"`
+}
+
+// Good reports whether every page came through as asked: only such a result may serve later passes.
+func (r RangeResult) Good() bool {
+	for _, p := range r.Pages {
+		if p.Status != PageOK {
+			return false
+		}
+	}
+	return len(r.Pages) == r.Range.Len()
+}

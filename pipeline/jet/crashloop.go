@@ -1,0 +1,108 @@
+package jet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/deadletter"
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// advisory is the part of the server's MAX_DELIVERIES and MSG_TERMINATED advisories that matters here.
+type advisory struct {
+	Stream     string `json:"stream"`
+	Consumer   string `json:"consumer"`
+	StreamSeq  uint64 `json:"stream_seq"`
+	Deliveries int    `json:"deliveries"`
+}
+
+// RunCrashLoops buries messages that were delivered MaxDeliver times without an end: whoever handles them dies. The server's advisories are kept in
+// a stream, so that it also works when everybody was dead at the time, and any process can do it for any stage. It returns when ctx ends.
+func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Logger) error {
+	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamAdvisories, jetstream.ConsumerConfig{
+		Durable: "crash-loops", AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxDeliver: -1,
+	})
+	if err != nil {
+		return missing("stream "+StreamAdvisories, err)
+	}
+	for ctx.Err() == nil {
+		msg, err := consumer.Next(jetstream.FetchMaxWait(fetchWait))
+		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
+			continue
+		}
+		if err != nil {
+			wait(ctx, fetchWait)
+			continue
+		}
+		if err := b.buryCrashLoop(ctx, msg.Data(), version, log); err != nil {
+			log.Error("crash loop not buried yet", "err", err)
+			_ = msg.NakWithDelay(5 * time.Second) // else it comes back after its ack wait
+			continue
+		}
+		_ = msg.Ack() // else it comes again, and finds nothing to do
+	}
+	return nil
+}
+
+// buryCrashLoop moves the message that an advisory names to the dead letters. It is idempotent: a message that is gone was dealt with.
+func (b *Broker) buryCrashLoop(ctx context.Context, data []byte, version string, log *slog.Logger) error {
+	var a advisory
+	if err := json.Unmarshal(data, &a); err != nil || a.Stream != StreamJobs {
+		log.Error("advisory not understood", "advisory", string(data))
+		return nil
+	}
+	stream, err := b.js.Stream(ctx, StreamJobs)
+	if err != nil {
+		return missing("stream "+StreamJobs, err)
+	}
+	raw, err := stream.GetMsg(ctx, a.StreamSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read message %d of %s: %w", a.StreamSeq, StreamJobs, err)
+	}
+	name := StageOf(raw.Subject)
+	host, _ := os.Hostname() // an unknown host is an empty one
+	record := deadletter.Record{
+		ID: deadletter.RecordID(name, messageID(raw.Header, a.StreamSeq)), Stage: name, Class: failure.CrashLoop,
+		Message: fmt.Sprintf("delivered %d times without an end: whoever works on it dies or freezes", a.Deliveries),
+		Job:     workOf(name, raw.Data), Subject: raw.Subject, Headers: raw.Header, Payload: deadletter.RawPayload(raw.Data),
+		Sequence: a.StreamSeq, Attempts: a.Deliveries, FirstAttempt: raw.Time, DiedAt: time.Now().UTC(), Host: host, Version: version,
+	}
+	var m event.Range
+	if name == stage.GPURunner && json.Unmarshal(raw.Data, &m) == nil {
+		record.PageRange = &m.Range
+	}
+	if _, err := b.bury(ctx, record); err != nil {
+		return err
+	}
+	if err := stream.DeleteMsg(ctx, a.StreamSeq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("delete message %d of %s: %w", a.StreamSeq, StreamJobs, err)
+	}
+	log.Warn("crash loop buried", "stage", name, "dead_letter", record.ID, "source", record.Job.Source.Path())
+	return nil
+}
+
+// workOf reads the job out of a message of any stage; what can't be read is zero.
+func workOf(stageName string, data []byte) job.Job {
+	if stageName == stage.Ingest {
+		var m event.Dropped
+		_ = json.Unmarshal(data, &m) // an unreadable message has no job
+		return m.Work()
+	}
+	var m event.Ingested
+	_ = json.Unmarshal(data, &m) // an unreadable message has no job
+	return m.Job
+}

@@ -1,0 +1,83 @@
+package job
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/document"
+	"github.com/pdfmill/pdfmill/pipeline/pages"
+)
+
+// Job is the work that one accepted drop asks for. It travels in every message, so that a message alone is enough to go on with.
+//
+// ID names the work (same bytes, same options, same engine: same ID, done once). Drop names who asked: two identical files in two
+// places are one ID and two Drops, and each Drop gets its own terminal event. Pass counts the times this drop was sent through:
+// 0 at first, one more at every replay. What an earlier pass did well is kept; what it failed at is tried again.
+type Job struct {
+	ID            string          `json:"job"`
+	Drop          string          `json:"drop"`
+	Pass          int             `json:"pass"`
+	Source        document.Source `json:"source"`
+	Options       Options         `json:"options"`
+	CorrelationID string          `json:"correlation_id,omitempty"`
+	AcceptedAt    time.Time       `json:"accepted_at"`
+}
+
+// New identifies the work that a drop asks for.
+func New(source document.Source, options Options, correlationID string, now time.Time) Job {
+	return Job{
+		ID: ID(source.SHA256, options), Drop: document.Digest("drop", source.Version(), source.SHA256, correlationID),
+		Source: source, Options: options, CorrelationID: correlationID, AcceptedAt: now.UTC(),
+	}
+}
+
+// ID is hex(sha256(source hash, the options that change the output, engine family)), cut to 32 digits. Priority, timeout and
+// the password's name change when and how, not what.
+func ID(sourceSHA256 string, o Options) string {
+	canonical, _ := json.Marshal(struct { // field order is the canonical order; never reorder
+		Pages    pages.Set `json:"pages"`
+		ForceOCR bool      `json:"force_ocr"`
+		Output   string    `json:"output"`
+		Images   bool      `json:"images"`
+	}{o.Pages, o.ForceOCR, o.Output, o.Images})
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", sourceSHA256, canonical, o.Engine))
+	return hex.EncodeToString(sum[:])[:32]
+}
+
+// PassID names this pass of this drop: effects that belong to a pass, not to the work, are keyed by it.
+func (j Job) PassID() string { return fmt.Sprintf("%s-%d", j.Drop, j.Pass) }
+
+// Validate reports what a message with this job lacks; it guards every stage's entrance.
+func (j Job) Validate() error {
+	switch {
+	case !isHex(j.ID, 32):
+		return fmt.Errorf("job id %q is not 32 hex digits", j.ID)
+	case !isHex(j.Drop, 32):
+		return fmt.Errorf("drop id %q is not 32 hex digits", j.Drop)
+	case !isHex(j.Source.SHA256, 64):
+		return fmt.Errorf("source sha256 %q is not 64 hex digits", j.Source.SHA256)
+	case j.Pass < 0:
+		return fmt.Errorf("pass %d is negative", j.Pass)
+	}
+	return nil
+}
+
+func isHex(s string, digits int) bool {
+	_, err := hex.DecodeString(s)
+	return err == nil && len(s) == digits
+}
+
+// Prefix is where everything of this job lives in pdfmill's bucket.
+func (j Job) Prefix() string { return "jobs/" + j.ID + "/" }
+
+// RangePrefix is where the good result of a range lives: it is the work's, so any pass of any drop may use it.
+func (j Job) RangePrefix(r pages.Range) string { return j.Prefix() + "ranges/" + r.Dir() + "/" }
+
+// PassPrefix is where what only counts for this pass lives: failed and degraded pages, which the next pass tries again.
+func (j Job) PassPrefix() string { return j.Prefix() + "passes/" + j.PassID() + "/" }
+
+// RevisionPrefix is where a final product lives.
+func (j Job) RevisionPrefix(revision int) string { return fmt.Sprintf("%sr%d/", j.Prefix(), revision) }

@@ -1,0 +1,151 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// Config says how to reach an S3 store.
+type Config struct {
+	Endpoint  string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" default:"http://127.0.0.1:9000" help:"S3 endpoint as a URL; https selects TLS."`
+	AccessKey string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" help:"S3 access key."`
+	SecretKey string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" help:"S3 secret key; give it in the environment, not here." hidden:""`
+	Region    string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" help:"S3 region."`
+}
+
+// S3 is a Store over any S3 service.
+type S3 struct {
+	client    *minio.Client
+	transport *http.Transport
+}
+
+// NewS3 makes a client; it does not connect yet.
+func NewS3(c Config) (*S3, error) {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("S3 endpoint %q is not a URL like http://127.0.0.1:9000", c.Endpoint)
+	}
+	transport, err := minio.DefaultTransport(u.Scheme == "https")
+	if err != nil {
+		return nil, fmt.Errorf("S3 transport: %w", err)
+	}
+	transport.MaxIdleConnsPerHost = 64
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""), Secure: u.Scheme == "https", Region: c.Region, Transport: transport,
+		BucketLookup: minio.BucketLookupAuto, MaxRetries: 3,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("S3 client for %s: %w", c.Endpoint, err)
+	}
+	return &S3{client: client, transport: transport}, nil
+}
+
+// Close drops idle connections; a server that waits for them can then stop.
+func (s *S3) Close() { s.transport.CloseIdleConnections() }
+
+// EnsureBucket creates a bucket that is missing.
+func (s *S3) EnsureBucket(ctx context.Context, bucket string) error {
+	exists, err := s.client.BucketExists(ctx, bucket)
+	if err == nil && !exists {
+		err = s.client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{})
+	}
+	if err != nil && minio.ToErrorResponse(err).Code != "BucketAlreadyOwnedByYou" {
+		return translate("make bucket", bucket, "", err)
+	}
+	return nil
+}
+
+// Stat implements Store.
+func (s *S3) Stat(ctx context.Context, bucket, key string) (Info, error) {
+	o, err := s.client.StatObject(ctx, bucket, key, minio.StatObjectOptions{})
+	if err != nil {
+		return Info{}, translate("stat", bucket, key, err)
+	}
+	return info(bucket, o), nil
+}
+
+// Get implements Store.
+func (s *S3) Get(ctx context.Context, bucket, key string) (io.ReadCloser, Info, error) {
+	core := minio.Core{Client: s.client}
+	body, o, _, err := core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, Info{}, translate("read", bucket, key, err)
+	}
+	return body, info(bucket, o), nil
+}
+
+// Put implements Store.
+func (s *S3) Put(ctx context.Context, bucket, key string, body io.Reader, size int64, how Put) (Info, error) {
+	options := minio.PutObjectOptions{ContentType: how.ContentType, UserMetadata: how.Metadata}
+	if size < 0 {
+		options.PartSize = 16 << 20 // bounds the memory of an upload of unknown size
+	}
+	if how.Once {
+		options.SetMatchETagExcept("*")
+	}
+	up, err := s.client.PutObject(ctx, bucket, key, body, size, options)
+	if err != nil {
+		return Info{}, translate("write", bucket, key, err)
+	}
+	return Info{Bucket: bucket, Key: key, ETag: up.ETag, Size: up.Size, ModTime: up.LastModified}, nil
+}
+
+// List implements Store.
+func (s *S3) List(ctx context.Context, bucket, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends minio-go's producer when the caller stops early
+		for o := range s.client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if o.Err != nil {
+				yield(Info{}, translate("list", bucket, prefix, o.Err))
+				return
+			}
+			if !yield(info(bucket, o), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Delete implements Store.
+func (s *S3) Delete(ctx context.Context, bucket, key string) error {
+	err := translate("delete", bucket, key, s.client.RemoveObject(ctx, bucket, key, minio.RemoveObjectOptions{}))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func info(bucket string, o minio.ObjectInfo) Info {
+	metadata := make(map[string]string, len(o.UserMetadata))
+	for k, v := range o.UserMetadata {
+		metadata[strings.TrimPrefix(strings.ToLower(k), "x-amz-meta-")] = v
+	}
+	return Info{
+		Bucket: bucket, Key: o.Key, ETag: strings.Trim(o.ETag, `"`), Size: o.Size,
+		ModTime: o.LastModified.UTC().Truncate(time.Second), Metadata: metadata,
+	}
+}
+
+func translate(op, bucket, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch minio.ToErrorResponse(err).Code {
+	case "NoSuchKey", "NotFound":
+		return fmt.Errorf("%s %s/%s: %w", op, bucket, key, ErrNotFound)
+	case "PreconditionFailed":
+		return fmt.Errorf("%s %s/%s: %w", op, bucket, key, ErrExists)
+	}
+	return unavailable(op, bucket, key, err)
+}
