@@ -1,0 +1,47 @@
+# pdfmill: `make build` makes bin/, `make test` passes the tests. Both install what they need.
+SHELL := /bin/bash
+GO ?= go
+PYTHON ?= python3
+CACHE ?= $(CURDIR)/.cache
+VENV := $(CACHE)/dev-venv
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/pdfmill/pdfmill/pipeline/lifecycle.Version=$(VERSION)
+MODULES := $(shell $(GO) list -m -f '{{.Dir}}' 2>/dev/null)
+SERVICES := ingest validator gpu-runner publisher
+
+# The corpus of real and hostile PDFs: your own folder with a manifest.csv, or the small one that ships.
+export PDFMILL_CORPUS ?= $(CURDIR)/e2e/testdata/corpus
+export PDFMILL_CACHE ?= $(CACHE)
+
+.PHONY: build test test-go test-python lint bench clean
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
+	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
+
+test: test-python test-go
+
+test-go: build
+	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -race -timeout 20m work
+
+# Tools of the developers; the lock file of the runner itself is runner-py/requirements.lock.
+$(VENV)/.ready: runner-py/pyproject.toml runner-py/requirements.lock runner-py/requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --require-hashes -r runner-py/requirements.lock
+	$(VENV)/bin/pip install -q -r runner-py/requirements-dev.txt
+	$(VENV)/bin/pip install -q --no-deps -e runner-py
+	touch $@
+
+test-python: $(VENV)/.ready
+	cd runner-py && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy --strict src tests && $(VENV)/bin/pytest -q
+
+# Versions of the tools are pinned here; `go run` fetches and caches them.
+lint:
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... && \
+	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }
+
+bench: build
+	cd bench && $(GO) run . $(ARGS)
+
+clean:
+	rm -rf bin bench/out $(CACHE)

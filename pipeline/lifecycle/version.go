@@ -1,0 +1,4 @@
+package lifecycle
+
+// Version of pdfmill, stamped by the build.
+var Version = "dev"
