@@ -47,38 +47,3 @@ func (accounts) ListUserAccounts() ([]auth.Account, error) { return nil, errFixe
 
 // Shutdown has nothing to do.
 func (accounts) Shutdown() error { return nil }
-
-type policy struct {
-	Version   string
-	Statement []statement
-}
-
-type statement struct {
-	Effect    string
-	Principal map[string][]string
-	Action    []string
-	Resource  []string
-}
-
-// bucketPolicy allows what the grants on a bucket say. Without any, a policy that allows the impossible stands in: an empty one is refused.
-func bucketPolicy(bucket string, all []Account) policy {
-	p := policy{Version: "2012-10-17"}
-	for _, a := range all {
-		for _, g := range a.Grants {
-			if g.Bucket != bucket {
-				continue
-			}
-			actions := []string{"s3:GetObject", "s3:GetObjectAttributes"}
-			onBucket := []string{"s3:ListBucket", "s3:GetBucketLocation"}
-			if g.Write {
-				actions = append(actions, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-				onBucket = append(onBucket, "s3:ListBucketMultipartUploads")
-			}
-			who := map[string][]string{"AWS": {a.Access}}
-			p.Statement = append(p.Statement,
-				statement{"Allow", who, actions, []string{"arn:aws:s3:::" + bucket + "/*"}},
-				statement{"Allow", who, onBucket, []string{"arn:aws:s3:::" + bucket}})
-		}
-	}
-	return p
-}

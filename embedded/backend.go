@@ -2,41 +2,34 @@ package embedded
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/backend/posix"
-	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
+	"golang.org/x/sync/singleflight"
 )
 
-// Put is an object that was written through the gateway, as the store now reports it.
-type Put struct {
-	Bucket, Key, ETag string
-	Size              int64 // bytes
-	ModTime           time.Time
-	Metadata          map[string]string
-}
-
 // backend is the gateway's POSIX backend with two promises more: what was answered survives a power cut (when synced), and an object in an announced
-// bucket was announced before the client heard of its success. When the announcement fails, so does the request; clients try again.
+// bucket was announced before the client heard of its success. When either fails, so does the request, in a way that makes clients try again.
 type backend struct {
 	*posix.Posix
-	root     string
-	synced   bool
-	buckets  []string
-	announce func(context.Context, Put) error
-	log      *slog.Logger
+	root      string
+	synced    bool
+	fsync     fsync
+	life      context.Context // ends when nothing is acknowledged any more
+	buckets   []string        // announced ones
+	announce  func(context.Context, Put) error
+	log       *slog.Logger
+	completes singleflight.Group // of uploads, by id
 }
 
-// PutObject implements the gateway's backend.
+// PutObject implements the gateway's backend. The content is synced before the name exists, so that a name that held an acknowledged object never leads to less;
+// the attributes are set after that, so that stored syncs once more.
 func (b *backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	in.ContentEncoding = withoutChunked(in.ContentEncoding)
 	out, err := b.PutObjectWithPostFunc(ctx, in, b.syncFile)
@@ -52,16 +45,44 @@ func (b *backend) CreateMultipartUpload(ctx context.Context, in s3response.Creat
 	return b.Posix.CreateMultipartUpload(ctx, in)
 }
 
-// CompleteMultipartUpload implements the gateway's backend.
+type completed struct {
+	out     s3response.CompleteMultipartUploadResult
+	version string
+}
+
+// CompleteMultipartUpload implements the gateway's backend. A client that repeats the request while the first is in work waits for that one's result: left alone,
+// the POSIX backend answers it with success at once.
 func (b *backend) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	out, version, err := b.Posix.CompleteMultipartUpload(ctx, in)
-	if err != nil {
-		return out, version, err
+	if in.Key == nil || in.UploadId == nil || in.MultipartUpload == nil {
+		return b.Posix.CompleteMultipartUpload(ctx, in) // which refuses it
 	}
-	if err = b.syncPath(*in.Bucket, *in.Key); err == nil {
-		err = b.stored(ctx, *in.Bucket, *in.Key)
-	}
-	return out, version, err
+	// The gateway's strings are views of buffers that it uses again after the first of the requests.
+	call := *in
+	bucket, key, id := strings.Clone(*in.Bucket), strings.Clone(*in.Key), strings.Clone(*in.UploadId)
+	call.Bucket, call.Key, call.UploadId = &bucket, &key, &id
+	result, err, _ := b.completes.Do(id, func() (any, error) {
+		left := len(in.MultipartUpload.Parts)
+		var syncErr error
+		join := func(part, whole *os.File) (bool, error) {
+			if _, err := io.Copy(whole, part); err != nil {
+				return true, err // it copies the rest in its own way
+			}
+			if left--; left == 0 {
+				syncErr = b.syncFile(whole)
+			}
+			return true, nil
+		}
+		out, version, err := b.CompleteMultipartUploadWithCopy(ctx, &call, join)
+		if err == nil {
+			err = syncErr
+		}
+		if err == nil {
+			err = b.stored(ctx, bucket, key)
+		}
+		return completed{out, version}, err
+	})
+	done, _ := result.(completed)
+	return done.out, done.version, err
 }
 
 // CopyObject implements the gateway's backend.
@@ -70,69 +91,37 @@ func (b *backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 	if err != nil {
 		return out, err
 	}
-	if err = b.syncPath(*in.Bucket, *in.Key); err == nil {
-		err = b.stored(ctx, *in.Bucket, *in.Key)
-	}
-	return out, err
+	return out, b.stored(ctx, *in.Bucket, *in.Key)
 }
 
-func (b *backend) syncFile(file *os.File) error {
-	if !b.synced {
-		return nil
-	}
-	return file.Sync()
-}
-
-// syncPath syncs a file that the backend wrote without telling when.
-func (b *backend) syncPath(bucket, key string) error {
-	if !b.synced {
-		return nil
-	}
-	file, err := os.Open(b.path(bucket, key))
+// DeleteObject implements the gateway's backend.
+func (b *backend) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	out, err := b.Posix.DeleteObject(ctx, in)
 	if err != nil {
-		return fmt.Errorf("sync %s/%s: %w", bucket, key, err)
+		return out, err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	return out, b.removed(*in.Bucket, *in.Key)
 }
 
-func (b *backend) path(bucket, key string) string { return filepath.Join(b.root, bucket, key) }
-
-// stored makes the name of a written object durable, then announces it.
-func (b *backend) stored(ctx context.Context, bucket, key string) error {
-	if b.synced {
-		// Every folder up to the bucket may be new. Syncing an old one costs little.
-		for dir := filepath.Dir(b.path(bucket, key)); len(dir) >= len(filepath.Join(b.root, bucket)); dir = filepath.Dir(dir) {
-			if err := syncDir(dir); err != nil {
-				return err
-			}
-		}
-	}
-	if !slices.Contains(b.buckets, bucket) || strings.HasSuffix(key, "/") {
-		return nil
-	}
-	head, err := b.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+// DeleteObjects implements the gateway's backend.
+func (b *backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	out, err := b.Posix.DeleteObjects(ctx, in)
 	if err != nil {
-		return err // gone again already: the client that deleted it knows
+		return out, err
 	}
-	// The gateway's strings are views of buffers that it uses again after the request.
-	put := Put{Bucket: strings.Clone(bucket), Key: strings.Clone(key), Metadata: map[string]string{}}
-	for name, value := range head.Metadata {
-		put.Metadata[strings.Clone(name)] = strings.Clone(value)
+	var keys []string
+	for _, object := range out.Deleted {
+		keys = append(keys, *object.Key)
 	}
-	if head.ETag != nil {
-		put.ETag = strings.Clone(strings.Trim(*head.ETag, `"`))
+	return out, b.removed(*in.Bucket, keys...)
+}
+
+// CreateBucket implements the gateway's backend.
+func (b *backend) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
+	if err := b.Posix.CreateBucket(ctx, in, acl); err != nil || !b.synced {
+		return err
 	}
-	if head.ContentLength != nil {
-		put.Size = *head.ContentLength
-	}
-	if head.LastModified != nil {
-		put.ModTime = *head.LastModified
-	}
-	if err := b.announce(ctx, put); err != nil {
-		b.log.Warn("object stored but not announced: the client is asked to try again", "bucket", put.Bucket, "key", put.Key, "err", err)
-		return s3err.GetAPIError(s3err.ErrInternalError)
-	}
-	return nil
+	return b.refuse("new bucket is not synced", *in.Bucket, "", b.fsync.up(b.path(*in.Bucket, ""), b.root))
 }
 
 // withoutChunked removes the transfer's own encoding, which clients that sign a stream send along, from what is stored.

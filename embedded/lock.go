@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/gofrs/flock"
@@ -11,11 +10,12 @@ import (
 // lock keeps a second pdfmill away from a state folder.
 type lock struct{ file *flock.Flock }
 
-func take(dir string) (*lock, error) {
+// take makes the folder, when missing, and locks it.
+func take(dir string, sync fsync) (*lock, error) {
 	if !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("state folder %q is not an absolute path", dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := sync.makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make state folder %s: %w", dir, err)
 	}
 	file := flock.New(filepath.Join(dir, ".lock"))

@@ -1,5 +1,3 @@
-// Package embedded runs the servers that pdfmill stands on, NATS and an S3 gateway, inside this process: the default on one machine. Nobody else links
-// their code; the services can't tell the difference.
 package embedded
 
 import (
@@ -8,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -15,30 +14,20 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Durability is what an acknowledged write survives.
-type Durability string
-
-// Synced survives a power cut: file and folder are on the disk before the answer. Relaxed survives the death of the process, but a power cut may take
-// what was acknowledged in the last two minutes (NATS) or was not yet written out by the system (S3).
-const (
-	Synced  Durability = "synced"
-	Relaxed Durability = "relaxed"
-)
-
-// User of the NATS server. Nil lists allow everything.
+// User of the NATS server.
 type User struct {
 	Name, Password     string
-	Publish, Subscribe []string // subjects, wildcards allowed
+	Publish, Subscribe []string // subjects, wildcards allowed; nil allows everything, an empty list nothing
 }
 
 // NATSConfig says how to run NATS.
 type NATSConfig struct {
-	Dir        string     // state; absolute
-	Addr       string     // default 127.0.0.1:0, which picks a port
-	Durability Durability // default Synced
-	Users      []User     // at least one
-	MaxPayload int32      // bytes of one message; default 4 MiB
-	Log        *slog.Logger
+	Dir        string       // state; absolute, made when missing
+	Addr       string       // host:port; default 127.0.0.1:0, which picks a port
+	Durability Durability   // default Synced
+	Users      []User       // at least one; whoever is none of them is refused
+	MaxPayload int32        // bytes of one message; default 4 MiB
+	Log        *slog.Logger // default: discards
 }
 
 // NATS is a running server.
@@ -47,92 +36,130 @@ type NATS struct {
 	lock   *lock
 }
 
-const readyWait = 20 * time.Second
+const (
+	defaultMaxPayload = 4 << 20          // bytes
+	readyWait         = 20 * time.Second // to listen, after the state was recovered
+	readyPoll         = 26 * time.Millisecond
+)
 
-// StartNATS starts the server and returns when it takes connections and its streams are recovered.
-func StartNATS(_ context.Context, c NATSConfig) (*NATS, error) {
+// StartNATS starts the server and returns when it takes connections and its streams are recovered. It fails when Dir is in use or not writable, the port is
+// taken, or a setting makes no sense.
+func StartNATS(ctx context.Context, c NATSConfig) (*NATS, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	options, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	held, err := take(c.Dir, (*os.File).Sync)
+	if err != nil {
+		return nil, fmt.Errorf("start NATS: %w", err)
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		held.release()
+		return nil, fmt.Errorf("start NATS in %s: %w", c.Dir, err)
+	}
+	fatal := make(chan error, 1)
+	s.SetLoggerV2(natsLog{log: c.Log, fatal: fatal}, false, false, false)
+	s.Start()
+	if err := listens(ctx, s, fatal); err != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		held.release()
+		return nil, fmt.Errorf("start NATS on %s in %s: %w (another program may use the port: choose one with --nats-addr, port 0 picks a free one)",
+			net.JoinHostPort(options.Host, strconv.Itoa(max(options.Port, 0))), c.Dir, err)
+	}
+	return &NATS{server: s, lock: held}, nil
+}
+
+func (c NATSConfig) options() (*server.Options, error) {
 	host, port, err := address(c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("NATS address: %w", err)
 	}
-	if len(c.Users) == 0 {
-		return nil, errors.New("NATS without users would be open to everybody")
+	sync, err := c.Durability.synced()
+	if err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	users, err := users(c.Users)
+	if err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
 	}
 	if c.MaxPayload == 0 {
-		c.MaxPayload = 4 << 20
+		c.MaxPayload = defaultMaxPayload
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	held, err := take(c.Dir)
-	if err != nil {
-		return nil, err
+	return &server.Options{
+		ServerName: "pdfmill", Host: host, Port: port, NoSigs: true, MaxPayload: c.MaxPayload, Users: users,
+		JetStream: true, StoreDir: filepath.Join(c.Dir, "jetstream"), SyncAlways: sync,
+	}, nil
+}
+
+// listens waits until the server takes connections or says why it can't.
+func listens(ctx context.Context, s *server.Server, fatal <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	for {
+		select {
+		case err := <-fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("it does not listen: %w", ctx.Err())
+		default:
+		}
+		if s.ReadyForConnections(readyPoll) {
+			return nil
+		}
 	}
-	s, err := server.NewServer(&server.Options{
-		ServerName: "pdfmill", Host: host, Port: port, NoSigs: true, MaxPayload: c.MaxPayload,
-		JetStream: true, StoreDir: filepath.Join(c.Dir, "jetstream"), SyncAlways: c.Durability != Relaxed,
-		Users: users(c.Users), NoSystemAccount: false,
-	})
-	if err != nil {
-		held.release()
-		return nil, fmt.Errorf("NATS server: %w", err)
-	}
-	s.SetLoggerV2(natsLog{c.Log}, false, false, false)
-	s.Start()
-	if !s.ReadyForConnections(readyWait) {
-		s.Shutdown()
-		held.release()
-		return nil, fmt.Errorf("NATS does not listen on %s after %s: another program may use the port (choose one with --nats-addr, port 0 picks a free one)",
-			net.JoinHostPort(host, strconv.Itoa(port)), readyWait)
-	}
-	return &NATS{server: s, lock: held}, nil
 }
 
 // URL is where clients connect, without credentials.
 func (n *NATS) URL() string { return n.server.ClientURL() }
 
-// Stop ends the server; what it acknowledged is on disk.
-func (n *NATS) Stop(context.Context) error {
-	n.server.Shutdown()
-	n.server.WaitForShutdown()
-	n.lock.release()
-	return nil
+// Stop ends the server; what it acknowledged is stored. When ctx ends first, the server still ends, and its folder stays locked until then.
+func (n *NATS) Stop(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.server.Shutdown()
+		n.server.WaitForShutdown()
+		n.lock.release()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop NATS: %w", ctx.Err())
+	}
 }
 
-func users(all []User) []*server.User {
+func users(all []User) ([]*server.User, error) {
+	if len(all) == 0 {
+		return nil, errors.New("a server without users would be open to everybody")
+	}
 	out := make([]*server.User, len(all))
 	for i, u := range all {
+		if u.Name == "" || u.Password == "" {
+			return nil, fmt.Errorf("user %q needs a name and a password", u.Name)
+		}
 		out[i] = &server.User{Username: u.Name, Password: u.Password}
 		if u.Publish != nil || u.Subscribe != nil {
-			out[i].Permissions = &server.Permissions{
-				Publish: &server.SubjectPermission{Allow: u.Publish}, Subscribe: &server.SubjectPermission{Allow: u.Subscribe},
-			}
+			out[i].Permissions = &server.Permissions{Publish: allow(u.Publish), Subscribe: allow(u.Subscribe)}
 		}
 	}
-	return out
+	return out, nil
 }
 
-// address splits host:port; nothing means a free port of the loopback.
-func address(addr string) (host string, port int, err error) {
-	if addr == "" {
-		addr = "127.0.0.1:0"
+func allow(subjects []string) *server.SubjectPermission {
+	switch {
+	case subjects == nil:
+		return nil
+	case len(subjects) == 0:
+		return &server.SubjectPermission{Deny: []string{">"}} // the server takes an empty allow list for none
 	}
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, fmt.Errorf("%q is not host:port: %w", addr, err)
-	}
-	if port, err = strconv.Atoi(text); err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("%q has no port between 0 and 65535", addr)
-	}
-	return host, port, nil
+	return &server.SubjectPermission{Allow: subjects}
 }
-
-// natsLog passes the server's log on; its notices are of interest only when looking for a fault.
-type natsLog struct{ log *slog.Logger }
-
-func (l natsLog) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Warnf(format string, v ...any)   { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Errorf(format string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l natsLog) Debugf(string, ...any)           {}
-func (l natsLog) Tracef(string, ...any)           {}

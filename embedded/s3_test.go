@@ -2,12 +2,8 @@ package embedded_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
-	"net/http"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,197 +12,177 @@ import (
 	"testing"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/pdfmill/pdfmill/embedded"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
-
-// puts records announcements and can refuse them.
-type puts struct {
-	mu     sync.Mutex
-	seen   []embedded.Put
-	refuse atomic.Int32 // how many to refuse
-}
-
-func (p *puts) announce(_ context.Context, put embedded.Put) error {
-	if p.refuse.Add(-1) >= 0 {
-		return errors.New("the stream is full")
+func TestAnObjectReadsBackAsItWasPut(t *testing.T) {
+	s := startS3(t, s3Config(t.TempDir(), embedded.Synced, (&puts{}).announce))
+	c := client(t, s.URL(), "user")
+	const key = "deep/er/plain ü+.pdf"
+	if err := put(t, c, "inbox", key, "0123456789", minio.PutObjectOptions{
+		ContentType: "application/pdf", UserMetadata: map[string]string{"pdfmill-pages": "1-2"},
+	}); err != nil {
+		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen = append(p.seen, put)
-	return nil
-}
-
-func (p *puts) keys() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var keys []string
-	for _, put := range p.seen {
-		keys = append(keys, put.Key)
-	}
-	return strings.Join(keys, " ")
-}
-
-func startS3(t testing.TB, dir string, d embedded.Durability, p *puts) *embedded.S3 {
-	t.Helper()
-	s, err := embedded.StartS3(t.Context(), embedded.S3Config{
-		Dir: dir, Durability: d, Buckets: []string{"inbox", "pdfmill"}, Announce: p.announce, AnnounceBuckets: []string{"inbox"}, Log: quiet(),
-		Accounts: []embedded.Account{
-			{Access: "root", Secret: "rootsecret"},
-			{Access: "user", Secret: "usersecret", Grants: []embedded.Grant{{Bucket: "inbox", Write: true}, {Bucket: "pdfmill"}}},
-		},
-	})
+	info, err := c.StatObject(t.Context(), "inbox", key, minio.StatObjectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
-}
-
-func client(t testing.TB, s *embedded.S3, access string) *minio.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	c, err := minio.New(strings.TrimPrefix(s.URL(), "http://"), &minio.Options{Creds: credentials.NewStaticV4(access, access+"secret", ""), Transport: transport, MaxRetries: 3})
+	if info.Size != 10 || info.ContentType != "application/pdf" || info.UserMetadata["Pdfmill-Pages"] != "1-2" || info.ETag != "781e5e245d69b566979b86e28d23f2c7" {
+		t.Errorf("stat %+v", info)
+	}
+	if e := info.Metadata.Get("Content-Encoding"); e != "" {
+		t.Errorf("content encoding %q is the transfer's, not the object's", e)
+	}
+	var middle minio.GetObjectOptions
+	if err := middle.SetRange(2, 4); err != nil {
+		t.Fatal(err)
+	}
+	object, err := c.GetObject(t.Context(), "inbox", key, middle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	if body, err := io.ReadAll(object); err != nil || string(body) != "234" {
+		t.Errorf("range reads %q, %v", body, err)
+	}
+	mustPut(t, c, "inbox", "other.pdf", "x")
+	if got := list(t, c, "inbox", ""); got != key+" other.pdf" {
+		t.Errorf("list %q", got)
+	}
+	if got := list(t, c, "inbox", "deep/"); got != key {
+		t.Errorf("list of a prefix %q", got)
+	}
+	if err := c.RemoveObject(t.Context(), "inbox", key, minio.RemoveObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.StatObject(t.Context(), "inbox", key, minio.StatObjectOptions{}); code(err) != "NoSuchKey" {
+		t.Errorf("after its removal: %v", err)
+	}
+	mustPut(t, c, "inbox", "a/b/c.pdf", "x")
+	gone := make(chan minio.ObjectInfo, 2)
+	gone <- minio.ObjectInfo{Key: "a/b/c.pdf"}
+	gone <- minio.ObjectInfo{Key: "other.pdf"}
+	close(gone)
+	for failed := range c.RemoveObjects(t.Context(), "inbox", gone, minio.RemoveObjectsOptions{}) {
+		t.Errorf("remove %s: %v", failed.ObjectName, failed.Err)
+	}
+	if got := list(t, c, "inbox", ""); got != "" {
+		t.Errorf("left %q", got)
+	}
 }
 
-func put(t testing.TB, c *minio.Client, bucket, key, body string, o minio.PutObjectOptions) error {
-	t.Helper()
-	_, err := c.PutObject(t.Context(), bucket, key, strings.NewReader(body), int64(len(body)), o)
-	return err
+func TestOnlyOneOfManyPutsIfAbsent(t *testing.T) {
+	s := startS3(t, s3Config(t.TempDir(), embedded.Relaxed, (&puts{}).announce))
+	c := client(t, s.URL(), "user")
+	var won, lost atomic.Int32
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			var absent minio.PutObjectOptions
+			absent.SetMatchETagExcept("*")
+			switch err := put(t, c, "inbox", "once.pdf", "x", absent); {
+			case err == nil:
+				won.Add(1)
+			case code(err) == "PreconditionFailed":
+				lost.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if won.Load() != 1 || lost.Load() != 15 {
+		t.Errorf("%d won, %d lost", won.Load(), lost.Load())
+	}
 }
 
-func get(t testing.TB, c *minio.Client, bucket, key string) string {
-	t.Helper()
-	object, err := c.GetObject(t.Context(), bucket, key, minio.GetObjectOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(object)
-	if err != nil {
-		t.Fatalf("get %s/%s: %v", bucket, key, err)
-	}
-	return string(body)
-}
-
-func TestEveryWayOfWritingIsStoredAndAnnounced(t *testing.T) {
-	seen := &puts{}
-	s := startS3(t, t.TempDir(), embedded.Synced, seen)
-	defer s.Stop(t.Context())
-	c := client(t, s, "user")
-
-	if err := put(t, c, "inbox", "deep/er/plain ü+.pdf", "plain", minio.PutObjectOptions{UserMetadata: map[string]string{"pdfmill-pages": "1-2"}}); err != nil {
-		t.Fatal(err)
-	}
-	info, err := c.StatObject(t.Context(), "inbox", "deep/er/plain ü+.pdf", minio.StatObjectOptions{})
-	if err != nil || info.UserMetadata["Pdfmill-Pages"] != "1-2" || info.Metadata.Get("Content-Encoding") != "" {
-		t.Fatalf("stat: %+v, %v", info, err)
-	}
-	if a := seen.seen[0]; a.ETag != info.ETag || a.Size != 5 || a.ModTime.Unix() != info.LastModified.Unix() {
-		t.Errorf("announced %+v, stored %+v", a, info)
-	}
-	big := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB: in parts
-	if _, err := c.PutObject(t.Context(), "inbox", "parts.pdf", strings.NewReader(big), -1, minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
-		t.Fatal(err)
-	}
-	if get(t, c, "inbox", "parts.pdf") != big {
-		t.Error("parts do not read back")
-	}
-	if _, err := c.CopyObject(t.Context(), minio.CopyDestOptions{Bucket: "inbox", Object: "copy.pdf"}, minio.CopySrcOptions{Bucket: "inbox", Object: "deep/er/plain ü+.pdf"}); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := seen.keys(), "deep/er/plain ü+.pdf parts.pdf copy.pdf"; got != want {
-		t.Errorf("announced %q, want %q", got, want)
-	}
-	once := minio.PutObjectOptions{}
-	once.SetMatchETagExcept("*")
-	if err := put(t, c, "inbox", "copy.pdf", "other", once); minio.ToErrorResponse(err).Code != "PreconditionFailed" {
-		t.Errorf("a put that must not overwrite: %v", err)
-	}
+func TestAFileCopiedIntoTheFolderIsAnObject(t *testing.T) {
+	s := startS3(t, s3Config(t.TempDir(), embedded.Synced, (&puts{}).announce))
+	c := client(t, s.URL(), "user")
 	if err := os.WriteFile(filepath.Join(s.BucketDir("inbox"), "copied.pdf"), []byte("by cp"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if got := list(t, c, "inbox", ""); got != "copied.pdf" {
+		t.Errorf("list %q", got)
+	}
 	if got := get(t, c, "inbox", "copied.pdf"); got != "by cp" {
-		t.Errorf("a copied file reads %q", got)
+		t.Errorf("reads %q", got)
 	}
 }
 
-func TestARefusedAnnouncementIsTheClientsBusiness(t *testing.T) {
-	seen := &puts{}
-	s := startS3(t, t.TempDir(), embedded.Relaxed, seen)
-	defer s.Stop(t.Context())
-	c := client(t, s, "user")
-	seen.refuse.Store(1)
-	if err := put(t, c, "inbox", "a.pdf", "a", minio.PutObjectOptions{}); err != nil {
-		t.Fatalf("the client did not try again: %v", err)
-	}
-	if seen.keys() != "a.pdf" {
-		t.Errorf("announced %q", seen.keys())
-	}
-	seen.refuse.Store(1000)
-	if err := put(t, c, "inbox", "b.pdf", "b", minio.PutObjectOptions{}); err == nil {
-		t.Error("success without an announcement")
-	}
-}
-
-func TestAccountsHaveOnlyTheirGrants(t *testing.T) {
-	s := startS3(t, t.TempDir(), embedded.Relaxed, &puts{})
-	defer s.Stop(t.Context())
-	root, user := client(t, s, "root"), client(t, s, "user")
-	if err := put(t, root, "pdfmill", "jobs/x/document.md", "# x", minio.PutObjectOptions{}); err != nil {
+func TestWhatIsStoredIsTheOwnersOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "s3")
+	s := startS3(t, s3Config(dir, embedded.Synced, (&puts{}).announce))
+	c := client(t, s.URL(), "user")
+	mustPut(t, c, "inbox", "deep/a.pdf", "x")
+	if _, err := c.PutObject(t.Context(), "inbox", "parts.pdf", bytes.NewReader(make([]byte, 6<<20)), -1, minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	if got := get(t, user, "pdfmill", "jobs/x/document.md"); got != "# x" {
-		t.Errorf("read %q", got)
-	}
-	if err := put(t, user, "pdfmill", "jobs/x/document.md", "evil", minio.PutObjectOptions{}); minio.ToErrorResponse(err).Code != "AccessDenied" {
-		t.Errorf("user writes pdfmill's bucket: %v", err)
-	}
-	if err := user.RemoveObject(t.Context(), "pdfmill", "jobs/x/document.md", minio.RemoveObjectOptions{}); minio.ToErrorResponse(err).Code != "AccessDenied" {
-		t.Errorf("user deletes from pdfmill's bucket: %v", err)
-	}
-	if err := user.MakeBucket(t.Context(), "another", minio.MakeBucketOptions{}); err == nil {
-		t.Error("user makes buckets")
-	}
-	stranger := client(t, s, "stranger")
-	if err := put(t, stranger, "inbox", "a.pdf", "a", minio.PutObjectOptions{}); err == nil {
-		t.Error("a stranger writes")
+	for _, path := range []string{dir, s.BucketDir("inbox"), filepath.Join(s.BucketDir("inbox"), "deep"), filepath.Join(s.BucketDir("inbox"), "deep", "a.pdf"),
+		filepath.Join(s.BucketDir("inbox"), "parts.pdf")} {
+		about, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fs.FileMode(0o600)
+		if about.IsDir() {
+			want = 0o700
+		}
+		if about.Mode().Perm() != want {
+			t.Errorf("%s has mode %04o, want %04o", path, about.Mode().Perm(), want)
+		}
 	}
 }
 
-func TestSecondOnTheSameFolderIsRefused(t *testing.T) {
+func TestTwoServersDoNotShareAFolder(t *testing.T) {
 	dir := t.TempDir()
-	s := startS3(t, dir, embedded.Relaxed, &puts{})
-	_, err := embedded.StartS3(t.Context(), embedded.S3Config{Dir: dir, Accounts: []embedded.Account{{Access: "root", Secret: "x"}}, Log: quiet()})
+	s, err := embedded.StartS3(t.Context(), s3Config(dir, embedded.Relaxed, (&puts{}).announce))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = embedded.StartS3(t.Context(), s3Config(dir, embedded.Relaxed, (&puts{}).announce))
 	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another pdfmill") {
 		t.Errorf("second start: %v", err)
 	}
-	if err := s.Stop(t.Context()); err != nil {
-		t.Fatal(err)
+	// One in another folder would change the working directory under the first.
+	if _, err := embedded.StartS3(t.Context(), s3Config(t.TempDir(), embedded.Relaxed, (&puts{}).announce)); err == nil || !strings.Contains(err.Error(), "has one already") {
+		t.Errorf("second gateway in this process: %v", err)
 	}
-	again := startS3(t, dir, embedded.Relaxed, &puts{})
-	if err := again.Stop(t.Context()); err != nil {
-		t.Fatal(err)
+	c := client(t, s.URL(), "user")
+	mustPut(t, c, "inbox", "a.pdf", "still works")
+	if got := get(t, c, "inbox", "a.pdf"); got != "still works" {
+		t.Errorf("reads %q", got)
+	}
+	stop(t, s.Stop)
+	again := startS3(t, s3Config(dir, embedded.Relaxed, (&puts{}).announce))
+	if got := get(t, client(t, again.URL(), "user"), "inbox", "a.pdf"); got != "still works" {
+		t.Errorf("after a restart it reads %q", got)
 	}
 }
 
-func BenchmarkPut100KB(b *testing.B) {
-	for _, d := range []embedded.Durability{embedded.Synced, embedded.Relaxed} {
-		b.Run(string(d), func(b *testing.B) {
-			s := startS3(b, b.TempDir(), d, &puts{})
-			defer s.Stop(b.Context())
-			c := client(b, s, "user")
-			body := bytes.Repeat([]byte("x"), 100<<10)
-			for i := 0; b.Loop(); i++ {
-				if _, err := c.PutObject(b.Context(), "inbox", fmt.Sprintf("%d/a.pdf", i), bytes.NewReader(body), int64(len(body)), minio.PutObjectOptions{}); err != nil {
-					b.Fatal(err)
-				}
+func TestMistakesInTheS3ConfigAreNamed(t *testing.T) {
+	ok := s3Config(t.TempDir(), embedded.Synced, (&puts{}).announce)
+	for name, c := range map[string]struct {
+		change func(*embedded.S3Config)
+		want   string
+	}{
+		"relative folder":        {func(c *embedded.S3Config) { c.Dir = "s3" }, "not an absolute path"},
+		"no account":             {func(c *embedded.S3Config) { c.Accounts = nil }, "without accounts"},
+		"same account twice":     {func(c *embedded.S3Config) { c.Accounts = append(c.Accounts, c.Accounts[1]) }, "of its own"},
+		"grant on no bucket":     {func(c *embedded.S3Config) { c.Buckets = []string{"inbox", "private"} }, `"pdfmill"`},
+		"bucket outside":         {func(c *embedded.S3Config) { c.Buckets = append(c.Buckets, "../elsewhere") }, "not a bucket's name"},
+		"announces no bucket":    {func(c *embedded.S3Config) { c.AnnounceBuckets = []string{"inbux"} }, `"inbux"`},
+		"announces to nobody":    {func(c *embedded.S3Config) { c.Announce = nil }, "nobody to tell"},
+		"unknown durability":     {func(c *embedded.S3Config) { c.Durability = "fast" }, `"fast"`},
+		"address without port":   {func(c *embedded.S3Config) { c.Addr = "localhost" }, "host:port"},
+		"port that is no number": {func(c *embedded.S3Config) { c.Addr = "localhost:http" }, "between 0 and 65535"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := ok
+			c.change(&config)
+			if _, err := embedded.StartS3(t.Context(), config); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want something about %q", err, c.want)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ module github.com/pdfmill/pdfmill/pipeline
 go 1.26.0
 
 require (
+	github.com/alecthomas/kong v1.17.0
 	github.com/lmittmann/tint v1.2.1
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/nats-io/nats-server/v2 v2.15.2

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -129,12 +128,8 @@ func (b *Box) annotate(ctx context.Context, e *Entry, known map[string]Mark) err
 	return nil
 }
 
-const (
-	// scanBatch is small, because a record may be as large as a message may be.
-	scanBatch = 32
-	// scanWait bounds one pull; with messages pending the answer comes at once.
-	scanWait = 5 * time.Second
-)
+// scanBatch is small, because a record may be as large as a message may be.
+const scanBatch = 32
 
 // scan yields every record on a subject that is stored by now.
 func (b *Box) scan(ctx context.Context, subject string) iter.Seq2[Entry, error] {
@@ -164,7 +159,7 @@ func (b *Box) scan(ctx context.Context, subject string) iter.Seq2[Entry, error] 
 				fail(ctx.Err())
 				return
 			}
-			batch, err := consumer.Fetch(int(min(pending, scanBatch)), jetstream.FetchMaxWait(scanWait))
+			batch, err := consumer.FetchNoWait(int(min(pending, scanBatch)))
 			if err != nil {
 				fail(err)
 				return
@@ -180,7 +175,7 @@ func (b *Box) scan(ctx context.Context, subject string) iter.Seq2[Entry, error] 
 					return
 				}
 			}
-			if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+			if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
 				fail(err)
 				return
 			}

@@ -161,3 +161,36 @@ func TestScanEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+// A listing shows what was there when it began, whatever is added or dropped while it runs.
+func TestListWhileOthersPublishAndDrop(t *testing.T) {
+	var letters []deadletter.Record
+	for n := range 80 {
+		letters = append(letters, letter(n, 0, stage.Validator, failure.NotPDF, "it is HTML"))
+	}
+	dead, broker, _ := box(t, letters...)
+	seen := 0
+	for e, err := range dead.List(t.Context(), deadletter.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen++; seen == 1 {
+			var last []string
+			for _, r := range letters[40:] {
+				last = append(last, r.ID)
+			}
+			if n, err := dead.Drop(t.Context(), last...); n != 40 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if _, err := deadletter.Publish(t.Context(), broker.JS(), letter(1000+seen, 0, stage.Validator, failure.NotPDF, "new")); err != nil {
+			t.Fatal(err)
+		}
+		if e.Message == "new" {
+			t.Fatal("it lists what came after it began")
+		}
+	}
+	if seen < 40 || seen > 80 {
+		t.Errorf("%d seen", seen)
+	}
+}

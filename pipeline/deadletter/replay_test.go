@@ -127,6 +127,16 @@ func TestReplayOnceAndAgain(t *testing.T) {
 	if e, err = dead.Get(t.Context(), third.ID); err != nil || e.Count != 3 || !e.Replayed {
 		t.Errorf("after three replays: %+v, %v", e, err)
 	}
+	// Of a drop's records the latest pass tells how it is now.
+	again.DryRun = true
+	again.Progress = func(s deadletter.Step) {
+		if s.Record.Job.Drop == third.Job.Drop && s.Record.ID != third.ID {
+			t.Errorf("replays record %s of pass %d", s.Record.ID, s.Record.Job.Pass)
+		}
+	}
+	if _, err := dead.Replay(t.Context(), deadletter.Filter{}, again); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestTwoReplaysAtOnceStartEachPassOnce(t *testing.T) {

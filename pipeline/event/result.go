@@ -12,10 +12,12 @@ type RangeResult struct {
 	Engine  string            `json:"engine"`
 	Version string            `json:"version"`
 	Models  map[string]string `json:"models,omitempty"`
-	Mode    string            `json:"mode"`
-	Pages   []PageResult      `json:"pages"`
-	Images  []Image           `json:"images"` // Key is relative to the folder of result.json
-	Seconds float64           `json:"seconds"`
+	// Versions names the parts that made the result: the runner, its libraries, Python.
+	Versions map[string]string `json:"versions,omitempty"`
+	Mode     string            `json:"mode"`
+	Pages    []PageResult      `json:"pages"`
+	Images   []Image           `json:"images"` // Key is relative to the folder of result.json
+	Seconds  float64           `json:"seconds"`
 	// PeakDevice and PeakHost are bytes: the most the worker used during this range.
 	PeakDevice int64 `json:"peak_device"`
 	PeakHost   int64 `json:"peak_host"`

@@ -106,3 +106,26 @@ func workOf(stageName string, data []byte) job.Job {
 	_ = json.Unmarshal(data, &m) // an unreadable message has no job
 	return m.Job
 }
+
+// Sweeper is RunCrashLoops as a service that a process runs beside its others.
+type Sweeper struct {
+	broker  *Broker
+	version string
+	log     *slog.Logger
+}
+
+// NewSweeper returns a sweeper for the process with this version of pdfmill.
+func NewSweeper(b *Broker, version string, log *slog.Logger) *Sweeper {
+	return &Sweeper{broker: b, version: version, log: log}
+}
+
+// Name implements lifecycle.Service.
+func (s *Sweeper) Name() string { return "crash-loops" }
+
+// Ready implements lifecycle.Service.
+func (s *Sweeper) Ready() error { return s.broker.Healthy() }
+
+// Run implements lifecycle.Service.
+func (s *Sweeper) Run(ctx context.Context) error {
+	return RunCrashLoops(ctx, s.broker, s.version, s.log)
+}

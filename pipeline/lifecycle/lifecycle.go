@@ -20,6 +20,7 @@ type Platform struct {
 	Broker   *jet.Broker
 	Store    object.Store
 	Bucket   string // pdfmill's own
+	Cache    string // absolute path of the folder for what can be made again: compiled code, Python environments, models
 	Observer jet.Observer
 	Version  string // of pdfmill
 	Log      *slog.Logger

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
+)
+
+type enginesCommand struct {
+	Ls enginesLs `cmd:"" help:"List the engines of the runner's Python environment, which is made when it is missing."`
+}
+
+// environment says which Python environment is meant.
+type environment struct {
+	Cache  string `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder of the Python environment and models. Default: pdfmill in the user's cache folder."`
+	Python string `env:"PDFMILL_PYTHON" placeholder:"FILE" help:"Python interpreter to build the environment with. Default: python3 from PATH."`
+}
+
+// ensure returns the environment, made if need be, with each step told to notices.
+func (e environment) ensure(ctx context.Context, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
+	cache, err := config.CacheDir(e.Cache)
+	if err != nil {
+		return pyenv.Env{}, err
+	}
+	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Log: log, Progress: preparing(notices)})
+}
+
+// preparing tells a person what keeps them waiting at the first start.
+func preparing(notices io.Writer) func(step, detail string) {
+	return func(step, detail string) {
+		fmt.Fprintf(notices, "preparing the Python environment (only once): %s %s\n", step, detail)
+	}
+}
+
+type enginesLs struct{ environment }
+
+// Help implements kong's help provider.
+func (enginesLs) Help() string {
+	return `Examples:
+  pdfmill engines ls
+  pdfmill engines ls --json | jq -r 'select(.available) | .name'`
+}
+
+// Run lists engines.
+func (c *enginesLs) Run(g *globals, std streams) error {
+	stop, ctx, done := interruptible()
+	defer done()
+	env, err := c.ensure(untilStop(ctx, stop), std.err, g.logger(std.err, slog.LevelError))
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	if !g.JSON {
+		fmt.Fprintln(table, "ENGINE\tAVAILABLE\tAUTO\tFORMATS\tVERSIONS OR REASON")
+	}
+	for _, e := range env.Engines {
+		if g.JSON {
+			if err := printJSON(std.out, e); err != nil {
+				return err
+			}
+			continue
+		}
+		about := e.Reason
+		for _, name := range slices.Sorted(maps.Keys(e.Versions)) {
+			about = strings.TrimPrefix(about+", "+name+" "+e.Versions[name], ", ")
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", e.Name, yesNo(e.Available), yesNo(e.Auto), strings.Join(e.Formats, " "), about)
+	}
+	return table.Flush()
+}
+
+func yesNo(v bool) string {
+	if v {
+		return "yes"
+	}
+	return "no"
+}

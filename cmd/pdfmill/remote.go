@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/object"
+)
+
+// remote says where the pipeline is that a command talks to: the one whose data directory is named, or one that is described in full.
+type remote struct {
+	Data string `name:"data" env:"PDFMILL_DATA" default:"pdfmill-data" placeholder:"DIR" help:"Data directory of the running pdfmill up (${default})."`
+
+	NATSURL      string `name:"nats-url" env:"PDFMILL_NATS_URL" placeholder:"URL" group:"A pipeline elsewhere:" help:"NATS server; with it --data is not used."`
+	NATSUser     string `name:"nats-user" env:"PDFMILL_NATS_USER" placeholder:"NAME" group:"A pipeline elsewhere:" help:"NATS user; the password comes from PDFMILL_NATS_PASSWORD."`
+	NATSPassword string `name:"nats-password" env:"PDFMILL_NATS_PASSWORD" hidden:""`
+	NATSCreds    string `name:"nats-creds" env:"PDFMILL_NATS_CREDS" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"NATS credentials file."`
+	S3Endpoint   string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" placeholder:"URL" group:"A pipeline elsewhere:" help:"S3 endpoint."`
+	S3AccessKey  string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY."`
+	S3SecretKey  string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
+	S3Region     string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
+	InboxBucket  string `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"A pipeline elsewhere:" help:"Inbox bucket."`
+}
+
+// endpoints finds the pipeline.
+func (r remote) endpoints() (endpoints.Endpoints, error) {
+	if r.NATSURL != "" {
+		return endpoints.Endpoints{
+			NATSURL: r.NATSURL, NATSUser: r.NATSUser, NATSPassword: r.NATSPassword, NATSCreds: r.NATSCreds,
+			S3Endpoint: r.S3Endpoint, S3AccessKey: r.S3AccessKey, S3SecretKey: r.S3SecretKey,
+			InboxBucket: r.InboxBucket, Bucket: lifecycle.DefaultBucket,
+		}, nil
+	}
+	dir, err := filepath.Abs(r.Data)
+	if err != nil {
+		return endpoints.Endpoints{}, err
+	}
+	return endpoints.Read(dir)
+}
+
+// broker connects to the pipeline's NATS server as somebody who may do everything.
+func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Logger) (*jet.Broker, error) {
+	c := jet.Config{URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, Creds: e.NATSCreds}
+	if e.OperatorUser != "" {
+		c.User, c.Password = e.OperatorUser, e.OperatorPassword
+	}
+	return jet.Connect(ctx, c, "pdfmill-cli", log)
+}
+
+// store makes a client of the pipeline's object store.
+func (r remote) store(e endpoints.Endpoints) (*object.S3, error) {
+	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region})
+}

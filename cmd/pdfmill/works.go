@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/batch"
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/onebox"
+	"github.com/pdfmill/pdfmill/embedded"
+	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+)
+
+// works is the pipeline that convert starts for itself.
+type works struct {
+	data    string // kept afterwards; "" for a temporary directory
+	workers int
+	log     *slog.Logger
+	began   time.Time
+	notices io.Writer // for people, while they wait for something unusual
+	fail    context.CancelCauseFunc
+	tally   *batch.Tally
+
+	dir   string
+	box   *onebox.Box
+	plant *plant
+	watch sync.WaitGroup
+}
+
+// step notes when something was reached, for whoever measures the start.
+func (w *works) step(what string) {
+	w.log.Debug("timeline", "step", what, "ms", time.Since(w.began).Milliseconds())
+}
+
+// start starts everything at once: workers and sandbox come up while the first document is on its way to them.
+func (w *works) start(ctx context.Context) (batch.Backend, error) {
+	w.step("start")
+	durability := embedded.Synced
+	if w.dir = w.data; w.dir == "" {
+		durability = embedded.Relaxed // it is thrown away anyhow
+		dir, err := os.MkdirTemp("", "pdfmill-convert-")
+		if err != nil {
+			return batch.Backend{}, fmt.Errorf("temporary directory: %w (set TMPDIR to one that is writable)", err)
+		}
+		w.dir = dir
+	}
+	set, err := w.settings()
+	if err != nil {
+		return batch.Backend{}, err
+	}
+	cache, err := config.CacheDir(set.Cache)
+	if err != nil {
+		return batch.Backend{}, err
+	}
+	if w.box, err = onebox.Start(ctx, onebox.Config{Dir: w.dir, Durability: durability, Log: w.log, Step: w.step}); err != nil {
+		return batch.Backend{}, err
+	}
+	services, err := services("all", set, newPlatform(w.box.Broker, w.box.Store, cache, w.tally, w.log))
+	if err != nil {
+		return batch.Backend{}, err
+	}
+	w.plant = startPlant(ctx, w.log, append(services, jet.NewSweeper(w.box.Broker, lifecycle.Version, w.log)))
+	w.watch.Go(func() {
+		<-w.plant.over
+		if w.plant.err != nil {
+			w.fail(w.plant.err)
+		}
+	})
+	w.step("services started")
+	e := w.box.Endpoints
+	client, err := jet.Connect(ctx, jet.Config{URL: e.NATSURL, User: e.OperatorUser, Password: e.OperatorPassword}, "pdfmill-convert", w.log)
+	if err != nil {
+		return batch.Backend{}, err
+	}
+	return batch.Backend{Broker: client, Store: w.box.Store, Inbox: e.InboxBucket, Discard: w.data == "", Close: client.Close}, nil
+}
+
+// settings are the defaults and the environment's, fit for a pipeline of which only one command knows.
+func (w *works) settings() (settings, error) {
+	var s settings
+	if err := kong.ApplyDefaults(&s); err != nil {
+		return s, usage(fmt.Errorf("settings in the environment: %w", err), "")
+	}
+	s.Runner.Workers = w.workers
+	s.Runner.Scratch, s.Validator.Scratch = filepath.Join(w.dir, "scratch"), w.dir
+	s.Runner.Install = preparing(w.notices)
+	return s, nil
+}
+
+// end stops what was started; clean says that nothing is under way any more.
+func (w *works) end(clean bool) error {
+	var err error
+	if w.plant != nil {
+		if clean {
+			// Nothing is in hand: waking the loops up is quicker than letting them wait for messages that will not come.
+			w.plant.cancel()
+			w.box.Broker.Close()
+		}
+		err = w.plant.stop(5 * time.Second)
+		if errors.Is(err, errSlowStop) {
+			err = nil // what is temporary is thrown away, what is kept goes on next time
+		} else {
+			w.watch.Wait()
+		}
+		w.step("services ended")
+	}
+	if w.box != nil {
+		err = errors.Join(err, stopBox(w.box))
+		w.step("servers stopped")
+	}
+	if w.data == "" && w.dir != "" {
+		err = errors.Join(err, os.RemoveAll(w.dir))
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/versity/versitygw/auth"
+)
+
+type policy struct {
+	Version   string
+	Statement []statement
+}
+
+type statement struct {
+	Effect    string
+	Principal map[string][]string
+	Action    []string
+	Resource  []string
+}
+
+// setRights makes the first account the owner of each bucket and writes the others' grants as its policy, in place of what an earlier start left there.
+func setRights(ctx context.Context, b *backend, c S3Config) error {
+	for _, bucket := range c.Buckets {
+		owner, err := json.Marshal(auth.ACL{Owner: c.Accounts[0].Access})
+		if err != nil {
+			return fmt.Errorf("encode owner of bucket %s: %w", bucket, err)
+		}
+		if err := b.PutBucketAcl(ctx, bucket, owner); err != nil {
+			return fmt.Errorf("set owner of bucket %s: %w", bucket, err)
+		}
+		statements := grants(bucket, c.Accounts[1:])
+		if len(statements) == 0 { // then only the owner has rights; a policy that says nothing would be malformed
+			if err := b.DeleteBucketPolicy(ctx, bucket); err != nil {
+				return fmt.Errorf("remove policy of bucket %s: %w", bucket, err)
+			}
+			continue
+		}
+		text, err := json.Marshal(policy{Version: "2012-10-17", Statement: statements})
+		if err != nil {
+			return fmt.Errorf("encode policy of bucket %s: %w", bucket, err)
+		}
+		if err := b.PutBucketPolicy(ctx, bucket, text); err != nil {
+			return fmt.Errorf("set policy of bucket %s: %w", bucket, err)
+		}
+	}
+	return nil
+}
+
+// grants are the accounts' rights on one bucket.
+func grants(bucket string, all []Account) []statement {
+	var out []statement
+	for _, a := range all {
+		for _, g := range a.Grants {
+			if g.Bucket != bucket {
+				continue
+			}
+			onObjects := []string{"s3:GetObject", "s3:GetObjectAttributes"}
+			onBucket := []string{"s3:ListBucket", "s3:GetBucketLocation"}
+			if g.Write {
+				onObjects = append(onObjects, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+				onBucket = append(onBucket, "s3:ListBucketMultipartUploads")
+			}
+			who := map[string][]string{"AWS": {a.Access}}
+			out = append(out,
+				statement{"Allow", who, onObjects, []string{"arn:aws:s3:::" + bucket + "/*"}},
+				statement{"Allow", who, onBucket, []string{"arn:aws:s3:::" + bucket}})
+		}
+	}
+	return out
+}

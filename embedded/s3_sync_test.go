@@ -1,0 +1,129 @@
+package embedded_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/pdfmill/pdfmill/embedded"
+)
+
+// disk records what is synced, in order: paths below the root, a file that has no name yet as "content".
+type disk struct {
+	root   string
+	mu     sync.Mutex
+	synced []string
+	fail   atomic.Bool
+}
+
+func (d *disk) fsync(file *os.File) error {
+	if d.fail.Load() {
+		return errors.New("the disk is broken")
+	}
+	name := "content"
+	if below, err := filepath.Rel(d.root, file.Name()); err == nil && !strings.HasPrefix(below, "..") {
+		name = below
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.synced = append(d.synced, name)
+	return file.Sync()
+}
+
+func (d *disk) since() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer func() { d.synced = nil }()
+	return strings.Join(d.synced, " ")
+}
+
+func TestSyncedMeansFileAndFolders(t *testing.T) {
+	d := &disk{root: filepath.Join(t.TempDir(), "new", "s3")}
+	s := startS3(t, embedded.WithFsync(s3Config(d.root, embedded.Synced, (&puts{}).announce), d.fsync))
+	// The folder's own parents are outside, so "content" here.
+	if got := d.since(); strings.Count(got, "content") != 2 || strings.Count(got, ".") != 3 {
+		t.Errorf("start synced %q", got)
+	}
+	c := client(t, s.URL(), "user")
+	ctx := t.Context()
+	for _, step := range []struct {
+		what, want string
+		do         func() error
+	}{
+		{"put", "content inbox/a/b/c.pdf inbox/a/b inbox/a inbox", func() error { return put(t, c, "inbox", "a/b/c.pdf", "x", minio.PutObjectOptions{}) }},
+		{"copy", "inbox/d/e.pdf inbox/d inbox", func() error {
+			_, err := c.CopyObject(ctx, minio.CopyDestOptions{Bucket: "inbox", Object: "d/e.pdf"}, minio.CopySrcOptions{Bucket: "inbox", Object: "a/b/c.pdf"})
+			return err
+		}},
+		{"multipart", "content inbox/f/g.pdf inbox/f inbox", func() error {
+			_, err := c.PutObject(ctx, "inbox", "f/g.pdf", bytes.NewReader(make([]byte, 6<<20)), -1, minio.PutObjectOptions{PartSize: 5 << 20})
+			return err
+		}},
+		{"delete", "inbox", func() error { return c.RemoveObject(ctx, "inbox", "a/b/c.pdf", minio.RemoveObjectOptions{}) }},
+		{"delete of many", "inbox", func() error {
+			keys := make(chan minio.ObjectInfo, 2)
+			keys <- minio.ObjectInfo{Key: "d/e.pdf"}
+			keys <- minio.ObjectInfo{Key: "f/g.pdf"}
+			close(keys)
+			for failed := range c.RemoveObjects(ctx, "inbox", keys, minio.RemoveObjectsOptions{}) {
+				return failed.Err
+			}
+			return nil
+		}},
+		{"new bucket", "another .", func() error { return client(t, s.URL(), "root").MakeBucket(ctx, "another", minio.MakeBucketOptions{}) }},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if got := d.since(); got != step.want {
+			t.Errorf("%s synced %q, want %q", step.what, got, step.want)
+		}
+	}
+}
+
+func TestRelaxedSyncsNothing(t *testing.T) {
+	d := &disk{root: t.TempDir()}
+	s := startS3(t, embedded.WithFsync(s3Config(d.root, embedded.Relaxed, (&puts{}).announce), d.fsync))
+	d.since()
+	c := client(t, s.URL(), "user")
+	mustPut(t, c, "inbox", "a/b/c.pdf", "x")
+	if err := c.RemoveObject(t.Context(), "inbox", "a/b/c.pdf", minio.RemoveObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.since(); got != "" {
+		t.Errorf("synced %q", got)
+	}
+}
+
+func TestADiskThatDoesNotSyncIsTheClientsError(t *testing.T) {
+	for name, write := range waysOfWriting {
+		t.Run(name, func(t *testing.T) {
+			d, seen := &disk{root: t.TempDir()}, &puts{}
+			s := startS3(t, embedded.WithFsync(s3Config(d.root, embedded.Synced, seen.announce), d.fsync))
+			c := client(t, s.URL(), "user")
+			mustPut(t, c, "inbox", "from.pdf", "body")
+			d.fail.Store(true)
+			if err := write(t.Context(), c); code(err) != "InternalError" {
+				t.Errorf("got %v", err)
+			}
+			if got := seen.keys(); got != "from.pdf" {
+				t.Errorf("announced %q", got)
+			}
+		})
+	}
+}
+
+func TestNATSSyncsEachMessageUnlessRelaxed(t *testing.T) {
+	for d, want := range map[embedded.Durability]bool{"": true, embedded.Synced: true, embedded.Relaxed: false} {
+		if got := startNATS(t, natsConfig(t.TempDir(), d)).SyncsAlways(); got != want {
+			t.Errorf("%q: %t", d, got)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package jet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/document"
+)
+
+// Taken is an entry of the KV bucket pdf_sources: which state of an object ingest has dealt with last. There is one an object key.
+type Taken struct {
+	Source document.Source `json:"source"` // with its SHA256 when Job is set
+	// Job is what the state became. "" says that a message of the work queue, or its dead letter, answers for it: nobody needs to drop it again.
+	Job     string    `json:"job,omitempty"`
+	TakenAt time.Time `json:"taken_at"`
+	// Racy says that the object was read so soon after its modification that a later change may look the same: it wants a second look.
+	Racy bool `json:"racy,omitempty"`
+}
+
+// Sources is the KV bucket pdf_sources, opened at first use. It is safe for concurrent use.
+type Sources struct {
+	broker *Broker
+
+	mu sync.Mutex
+	kv jetstream.KeyValue
+}
+
+// NewSources does not connect yet.
+func NewSources(b *Broker) *Sources { return &Sources{broker: b} }
+
+func (s *Sources) open(ctx context.Context) (jetstream.KeyValue, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kv == nil {
+		kv, err := s.broker.js.KeyValue(ctx, KVSources)
+		if err != nil {
+			return nil, missing("KV bucket "+KVSources, err)
+		}
+		s.kv = kv
+	}
+	return s.kv, nil
+}
+
+// Get returns what is known about the object that source names, whatever its state; found is false when nothing is.
+func (s *Sources) Get(ctx context.Context, source document.Source) (t Taken, found bool, err error) {
+	kv, err := s.open(ctx)
+	if err != nil {
+		return t, false, err
+	}
+	entry, err := kv.Get(ctx, source.KeyID())
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return t, false, nil
+	}
+	if err != nil {
+		return t, false, fmt.Errorf("read what is known of %s: %w", source.Path(), err)
+	}
+	if err := json.Unmarshal(entry.Value(), &t); err != nil {
+		return t, false, fmt.Errorf("read what is known of %s: %w", source.Path(), err)
+	}
+	return t, true, nil
+}
+
+// Put replaces what is known about the object.
+func (s *Sources) Put(ctx context.Context, t Taken) error {
+	kv, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(t)
+	if err == nil {
+		_, err = kv.Put(ctx, t.Source.KeyID(), data)
+	}
+	if err != nil {
+		return fmt.Errorf("note that %s was taken: %w", t.Source.Path(), err)
+	}
+	return nil
+}
+
+// Follow calls see for every entry there is, then ready, then see for every entry as it is put, until ctx ends; then it returns nil. An error
+// means that entries may have been missed: follow again.
+func (s *Sources) Follow(ctx context.Context, ready func(), see func(Taken)) error {
+	kv, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	watcher, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", KVSources, err)
+	}
+	defer func() { _ = watcher.Stop() }() // the connection's end stops it too
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-watcher.Updates():
+			if !open {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fmt.Errorf("watch %s: the server ended it", KVSources)
+			}
+			if entry == nil { // all that was there has been seen
+				ready()
+				continue
+			}
+			var t Taken
+			if err := json.Unmarshal(entry.Value(), &t); err != nil {
+				continue // written by a newer version
+			}
+			see(t)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/pdfmill/pdfmill/runner-py
+
+go 1.26.0

@@ -1,0 +1,1 @@
+"""What the text engine is made of. Imported when it loads, not before."""

@@ -1,0 +1,175 @@
+package pyenv
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+)
+
+// The steps that Progress hears of, in their order.
+const (
+	StepWaiting    = "waiting"    // another process builds the same environment
+	StepCreating   = "creating"   // an empty environment
+	StepInstalling = "installing" // packages; detail is the installer's latest line
+	StepVerifying  = "verifying"  // the runner is asked for its engines
+)
+
+// freshFor is how long after a build another one would only give the same.
+const freshFor = 10 * time.Minute
+
+// Config says what to build, and where. Only Dir is needed.
+type Config struct {
+	Dir    string   // absolute; holds one folder for each version of the runner
+	Python string   // interpreter to build from; "" is python3 on PATH
+	Extras []string // optional parts of the runner, such as "marker"
+	Repair bool     // build anew, unless that was just done: somebody has reason to think the environment is broken
+
+	Progress func(step, detail string) // may be nil
+	Log      *slog.Logger              // nil: silent
+
+	Sources fs.FS  // nil: the runner that is embedded in this binary
+	Hash    string // of Sources
+}
+
+// Env is an environment that is ready.
+type Env struct {
+	Python  string   // absolute path of its interpreter
+	Hash    string   // names what is in it
+	Dir     string   // where it lies
+	Engines []Engine // what the runner said it has, when it was built
+}
+
+// Engine is what a runner says of one of its engines.
+type Engine struct {
+	Name      string            `json:"name"`
+	Available bool              `json:"available"`
+	Reason    string            `json:"reason,omitempty"` // why it is not available
+	Auto      bool              `json:"auto"`             // may be chosen for documents that name no engine
+	Formats   []string          `json:"formats,omitempty"`
+	Versions  map[string]string `json:"versions,omitempty"`
+}
+
+// stamp is written last: an environment with a matching stamp is whole.
+type stamp struct {
+	Hash    string    `json:"hash"`
+	Python  string    `json:"python"` // the interpreter it was built from
+	Engines []Engine  `json:"engines"`
+	BuiltAt time.Time `json:"built_at"`
+}
+
+const stampName = "pdfmill-complete.json"
+
+// Ensure returns the environment, after building it if need be; when it is there, that costs two file reads and no process. Concurrent calls, in
+// this process or others, build once. The error is a *failure.Error of class engine-missing with a hint and, as detail, the installer's last words; or, when
+// ctx has ended, its error without a class.
+func Ensure(ctx context.Context, c Config) (Env, error) {
+	if c.Sources == nil {
+		c.Sources, c.Hash = embedded()
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, string) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	b := newBuild(c)
+	if !c.Repair && b.whole() {
+		return b.env(), nil
+	}
+	env, err := b.locked(ctx)
+	if err != nil && ctx.Err() != nil {
+		return Env{}, fmt.Errorf("build the runner's environment: %w", ctx.Err())
+	}
+	return env, err
+}
+
+// build is one environment on its way.
+type build struct {
+	Config
+	hash   string // of sources and extras
+	dir    string
+	python string // of the environment
+}
+
+func newBuild(c Config) *build {
+	extras := slices.Clone(c.Extras)
+	slices.Sort(extras)
+	sum := sha256.Sum256([]byte(c.Hash + "\n" + strings.Join(extras, ",")))
+	hash := hex.EncodeToString(sum[:])
+	c.Extras = extras
+	dir := filepath.Join(c.Dir, "runner-"+hash[:12])
+	return &build{Config: c, hash: hash, dir: dir, python: filepath.Join(dir, "bin", "python")}
+}
+
+func (b *build) env() Env {
+	s, _ := b.stamp() // it was just seen, or written
+	return Env{Python: b.python, Hash: b.hash, Dir: b.dir, Engines: s.Engines}
+}
+
+func (b *build) stamp() (stamp, bool) {
+	var s stamp
+	raw, err := os.ReadFile(filepath.Join(b.dir, stampName))
+	return s, err == nil && json.Unmarshal(raw, &s) == nil
+}
+
+// whole reports whether the environment is complete, of this hash and of the interpreter that is asked for, and its own interpreter, a link
+// to the one it was built from, still leads somewhere.
+func (b *build) whole() bool {
+	s, ok := b.stamp()
+	if !ok || s.Hash != b.hash || (b.Config.Python != "" && s.Python != b.Config.Python) {
+		return false
+	}
+	_, err := os.Stat(b.python)
+	return err == nil
+}
+
+// locked builds unless somebody else has while we waited for the lock.
+func (b *build) locked(ctx context.Context) (Env, error) {
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return Env{}, b.failed("create folder", err, "")
+	}
+	lock := flock.New(b.dir+".lock", flock.SetPermissions(0o600))
+	got, err := lock.TryLock()
+	if err == nil && !got {
+		b.say(StepWaiting, "another process builds it")
+		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
+	}
+	if err != nil {
+		return Env{}, b.failed("lock", err, "")
+	}
+	defer func() { _ = lock.Unlock() }()
+	if b.whole() {
+		if s, _ := b.stamp(); !b.Repair || time.Since(s.BuiltAt) < freshFor {
+			return b.env(), nil
+		}
+		b.Log.Warn("the runner's environment is suspected and built anew", "dir", b.dir)
+	}
+	began := time.Now()
+	if err := b.build(ctx); err != nil {
+		return Env{}, err
+	}
+	b.Log.Info("the runner's environment is ready", "dir", b.dir, "seconds", time.Since(began).Seconds())
+	return b.env(), nil
+}
+
+func (b *build) say(step, detail string) {
+	b.Log.Debug("runner environment", "step", step, "detail", detail)
+	b.Progress(step, detail)
+}
+
+func (b *build) failed(op string, cause error, output string) *failure.Error {
+	return failure.New(failure.EngineMissing, op+" for the runner's Python environment", b.dir, cause).WithHint(hint(output, cause)).WithDetail(output)
+}

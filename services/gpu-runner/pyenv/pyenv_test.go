@@ -1,0 +1,278 @@
+package pyenv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+)
+
+const patience = 60 * time.Second
+
+// runner is a runner's sources that need no package and no network.
+func runner(main string) fstest.MapFS {
+	return fstest.MapFS{
+		"requirements.lock":                  {Data: []byte("# nothing\n")},
+		"src/pdfmill_runner/__init__.py":     {Data: []byte("")},
+		"src/pdfmill_runner/__main__.py":     {Data: []byte(main)},
+		"requirements-unobtainable.lock":     {Data: []byte("pdfmill-does-not-exist==1 --hash=sha256:" + strings.Repeat("0", 64) + "\n")},
+		"src/pdfmill_runner/engines/text.py": {Data: []byte("")},
+	}
+}
+
+const listEngines = `import sys
+assert sys.argv[1:] == ['--list-engines'], sys.argv
+print('{"engines": [{"name": "null", "available": true}, {"name": "text", "available": false, "reason": "no liteparse"}]}')
+`
+
+// steps records what a caller sees.
+type steps struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (s *steps) progress(step, _ string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) == 0 || s.seen[len(s.seen)-1] != step {
+		s.seen = append(s.seen, step)
+	}
+}
+
+func TestEnsureBuildsOnceThenReuses(t *testing.T) {
+	var seen steps
+	c := Config{Dir: filepath.Join(t.TempDir(), "new", "cache"), Sources: runner(listEngines), Hash: "one", Progress: seen.progress}
+	env, err := Ensure(t.Context(), c)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, failure.DetailOf(err))
+	}
+	if want := []string{StepCreating, StepInstalling, StepVerifying}; !slices.Equal(seen.seen, want) {
+		t.Errorf("steps %v, want %v", seen.seen, want)
+	}
+	if out, err := exec.Command(env.Python, "-m", "pdfmill_runner", "--list-engines").Output(); err != nil || !strings.Contains(string(out), "liteparse") {
+		t.Errorf("the environment: %q, %v", out, err)
+	}
+	seen.seen = nil
+	t.Setenv("PATH", "") // whatever the fast path runs can't be found
+	again, err := Ensure(t.Context(), c)
+	if err != nil || !reflect.DeepEqual(again, env) || len(seen.seen) > 0 {
+		t.Errorf("again: %+v, %v, steps %v", again, err, seen.seen)
+	}
+}
+
+func TestEnsureBuildsWhatIsBrokenAnew(t *testing.T) {
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	env, err := Ensure(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(filepath.Dir(env.Python))
+	stampFile := filepath.Join(dir, stampName)
+	for name, damage := range map[string]func(){
+		"stamp missing":       func() { remove(t, stampFile) },
+		"stamp cut off":       func() { write(t, stampFile, `{"hash":`) },
+		"interpreter missing": func() { remove(t, env.Python) },
+		"base Python gone":    func() { remove(t, env.Python); link(t, "/nonexistent/python3", env.Python) },
+		"asked for": func() {
+			var s stamp
+			raw, _ := os.ReadFile(stampFile)
+			_ = json.Unmarshal(raw, &s)
+			s.BuiltAt = s.BuiltAt.Add(-time.Hour)
+			raw, _ = json.Marshal(s)
+			write(t, stampFile, string(raw))
+			c.Repair = true
+		},
+	} {
+		mark := filepath.Join(dir, "mark")
+		write(t, mark, "")
+		damage()
+		got, err := Ensure(t.Context(), c)
+		if err != nil || !reflect.DeepEqual(got, env) {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: it wasn't built anew (%v)", name, err)
+		}
+		c.Repair = false
+	}
+	mark := filepath.Join(dir, "mark")
+	write(t, mark, "")
+	c.Repair = true
+	if _, err := Ensure(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mark); err != nil {
+		t.Errorf("a fresh environment was built again, which can't help: %v", err)
+	}
+}
+
+func TestDifferentContentsLiveSideBySide(t *testing.T) {
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	one, err := Ensure(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Hash = "two"
+	two, err := Ensure(t.Context(), c)
+	if err != nil || two.Python == one.Python || two.Hash == one.Hash {
+		t.Errorf("%+v, %+v, %v", one, two, err)
+	}
+	if _, err := os.Stat(one.Python); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConcurrentEnsureBuildsOnce(t *testing.T) {
+	counter := filepath.Join(t.TempDir(), "builds")
+	main := fmt.Sprintf("open(%q, 'a').write('.')\nprint('null')\n", counter)
+	c := Config{Dir: t.TempDir(), Sources: runner(main), Hash: "one"}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := Ensure(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if raw, err := os.ReadFile(counter); err != nil || len(raw) != 1 {
+		t.Errorf("verified %d times, %v", len(raw), err)
+	}
+}
+
+func TestEnsureFailures(t *testing.T) {
+	oldPython := script(t, "echo version 3 8")
+	noVenv := script(t, `case "$1" in -c) echo version 3 12;; *) echo "ensurepip is not available" >&2; exit 1;; esac`)
+	full := script(t, `case "$1" in -c) echo version 3 12;; *) echo "OSError: [Errno 28] No space left on device" >&2; exit 1;; esac`)
+	for name, c := range map[string]struct {
+		config Config
+		says   string
+		detail string
+	}{
+		"no Python":   {Config{Python: "/nonexistent/python3"}, "install Python 3.10", ""},
+		"too old":     {Config{Python: oldPython}, "it is version 3.8", ""},
+		"no venv":     {Config{Python: noVenv}, "python3-venv", "ensurepip"},
+		"disk full":   {Config{Python: full}, "make room", "No space left"},
+		"no runner":   {Config{Sources: runner("raise SystemExit('out of order')")}, "verify", "out of order"},
+		"no engines":  {Config{Sources: runner("")}, "knows no engine", ""},
+		"no extra":    {Config{Extras: []string{"imaginary"}}, "requirements-imaginary.lock", ""},
+		"no network":  {Config{Extras: []string{"unobtainable"}}, "can't be reached", "pdfmill-does-not-exist"},
+		"not a place": {Config{Dir: "/proc/nowhere"}, "create folder", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "no network" {
+				t.Setenv("PIP_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
+				t.Setenv("PIP_RETRIES", "0")
+				t.Setenv("UV_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
+				t.Setenv("UV_HTTP_RETRIES", "0")
+			}
+			if c.config.Dir == "" {
+				c.config.Dir = t.TempDir()
+			}
+			if c.config.Sources == nil {
+				c.config.Sources = runner(listEngines)
+			}
+			_, err := Ensure(t.Context(), c.config)
+			if failure.ClassOf(err, "") != failure.EngineMissing || !strings.Contains(err.Error(), c.says) || !strings.Contains(failure.DetailOf(err), c.detail) {
+				t.Fatalf("%v\n%s", err, failure.DetailOf(err))
+			}
+			if strings.Contains(err.Error()+failure.DetailOf(err), "secret") {
+				t.Errorf("it tells a password: %v\n%s", err, failure.DetailOf(err))
+			}
+			if stamps, _ := filepath.Glob(filepath.Join(c.config.Dir, "*", stampName)); len(stamps) > 0 {
+				t.Error("a failed build is stamped complete")
+			}
+		})
+	}
+}
+
+func TestInstallerGetsNoSecrets(t *testing.T) {
+	t.Setenv("NATS_PASSWORD", "secret")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+	env := strings.Join(installerEnv(), "\n")
+	if strings.Contains(env, "secret") || !strings.Contains(env, "PIP_INDEX_URL=http://127.0.0.1:9/simple") || !strings.Contains(env, "PATH=") {
+		t.Errorf("%s", env)
+	}
+}
+
+// The end of ctx ends the installer and what it has started, and the next call starts over.
+func TestCancelKillsTheInstaller(t *testing.T) {
+	dir := t.TempDir()
+	pids := filepath.Join(dir, "pids")
+	python := script(t, `case "$1" in -c) echo version 3 12;; *) sleep 1000 & echo $! $$ > `+pids+`; wait;; esac`)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() {
+		_, err := Ensure(ctx, Config{Dir: dir, Python: python, Sources: runner(listEngines)})
+		result <- err
+	}()
+	var running []string
+	for deadline := time.Now().Add(patience); len(running) < 2; time.Sleep(2 * time.Millisecond) {
+		raw, _ := os.ReadFile(pids)
+		if running = strings.Fields(string(raw)); time.Now().After(deadline) {
+			t.Fatal("the installer never ran")
+		}
+	}
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) || failure.ClassOf(err, "none") != "none" {
+		t.Errorf("%v", err)
+	}
+	for _, pid := range running {
+		for deadline := time.Now().Add(patience); alive(pid); time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("process %s survives", pid)
+			}
+		}
+	}
+	if _, err := Ensure(t.Context(), Config{Dir: dir, Sources: runner(listEngines)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func alive(pid string) bool {
+	raw, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(raw), ") Z ")
+}
+
+func script(t *testing.T, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "python3")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,80 @@
+package supervise
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Command is how a runner is started. Env is everything it gets: nothing is inherited.
+type Command struct {
+	Path string   // absolute
+	Args []string // without the program's name
+	Env  []string // NAME=value; see Environment
+	Dir  string   // working directory; "" is "/"
+}
+
+// TokenVariable names the environment variable that marks a worker as ours; a later run finds stale workers by it.
+const TokenVariable = "PDFMILL_WORKER_TOKEN"
+
+// secretive are the beginnings of names that a worker has no business with.
+var secretive = []string{"NATS_", "AWS_", "S3_", "MINIO_", "PDFMILL_S3", "PDFMILL_NATS", TokenVariable}
+
+func (c Command) check() error {
+	if !filepath.IsAbs(c.Path) {
+		return fmt.Errorf("the program %q is not an absolute path", c.Path)
+	}
+	for _, entry := range c.Env {
+		name, _, ok := strings.Cut(entry, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("environment entry %q is not NAME=value", name)
+		}
+		if slices.ContainsFunc(secretive, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return fmt.Errorf("the environment variable %s must not reach a worker", name)
+		}
+	}
+	return nil
+}
+
+// Environment is what a worker may know about the machine. Fields left empty are not set.
+type Environment struct {
+	Path           string            // PATH
+	Home           string            // HOME: where libraries keep their caches
+	Temp           string            // TMPDIR
+	Device         string            // TORCH_DEVICE: "cpu", "cuda" …
+	VisibleDevices string            // CUDA_VISIBLE_DEVICES: one device, by UUID
+	ModelCache     string            // HF_HOME and TRANSFORMERS_CACHE: persistent storage for models
+	Threads        int               // caps each numeric library's pool; 0: the cores of the machine
+	More           map[string]string // anything else an engine needs; wins over the above
+}
+
+// List returns the environment for Command.Env, sorted.
+func (e Environment) List() []string {
+	threads := e.Threads
+	if threads < 1 {
+		threads = runtime.NumCPU()
+	}
+	set := map[string]string{
+		"PATH": e.Path, "HOME": e.Home, "TMPDIR": e.Temp, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
+		"TORCH_DEVICE": e.Device, "CUDA_VISIBLE_DEVICES": e.VisibleDevices,
+		"HF_HOME": e.ModelCache, "TRANSFORMERS_CACHE": e.ModelCache,
+		"PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1", "TOKENIZERS_PARALLELISM": "false",
+	}
+	for _, name := range []string{"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS"} {
+		set[name] = strconv.Itoa(threads)
+	}
+	for name, value := range e.More {
+		set[name] = value
+	}
+	var list []string
+	for name, value := range set {
+		if value != "" {
+			list = append(list, name+"="+value)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,90 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
+)
+
+// ErrStopped is the cause of everything that ends because the pool stops. It says nothing against the job, and is a context.Canceled.
+var ErrStopped = fmt.Errorf("the worker pool is stopping: %w", context.Canceled)
+
+// PoolConfig says which workers to keep. Zero fields get the defaults.
+type PoolConfig struct {
+	Engine  string // the engine that every worker must be
+	Workers int    // places; default 1
+
+	// Launch says how to start a worker; it may take its time (the first one may build an environment) and must end with ctx.
+	Launch func(ctx context.Context, l Launch) (Command, error)
+	// Admitter decides who runs next; default Slots.
+	Admitter Admitter
+	Restart  RestartPolicy
+
+	RecycleAfter  int    // conversions after which a worker is replaced; default 100
+	RecycleJitter int    // each worker's own number differs from that by at most this many, so that they don't restart together; default 20
+	Seed          uint64 // of the jitter; the same seed gives the same numbers
+	// Overlap reports whether a replacement may be loaded while the old worker still runs; nil means always. Otherwise the old one ends first.
+	Overlap func(worker int) bool
+
+	HelloTimeout, LoadTimeout time.Duration // as in Config
+	ProbeTimeout              time.Duration // default 30 s
+	Grace                     time.Duration // for a worker's exit and for jobs in hand at Stop; default 30 s
+
+	Log      *slog.Logger
+	OOM      *OOMCounter
+	Registry *Registry // stale workers found in it are ended at Start; nil: none are
+}
+
+// Launch is one start of a worker.
+type Launch struct {
+	Worker   int
+	Failures int   // starts in a row that have failed
+	Last     error // how the latest of them failed; wraps ErrNoHello when the environment itself may be broken
+}
+
+// Job is a conversion to be done by any worker of a pool.
+type Job struct {
+	Request  Request
+	Priority Priority
+	Progress func(protocol.Progress) // may be nil; called on a worker's goroutine, must be quick
+}
+
+// Outcome is a conversion that came to a result.
+type Outcome struct {
+	Result         protocol.Result
+	Worker         string
+	Info           Info          // of the process that did it
+	Queued, Worked time.Duration // before and after it was given to a worker
+}
+
+func (c PoolConfig) withDefaults() PoolConfig {
+	orDefault(&c.Workers, 1)
+	orDefault(&c.RecycleAfter, 100)
+	orDefault(&c.RecycleJitter, 20)
+	orDefault(&c.ProbeTimeout, 30*time.Second)
+	orDefault(&c.Grace, 30*time.Second)
+	c.RecycleJitter = min(c.RecycleJitter, c.RecycleAfter-1)
+	if c.Admitter == nil {
+		c.Admitter = Slots{}
+	}
+	if c.Overlap == nil {
+		c.Overlap = func(int) bool { return true }
+	}
+	return c
+}
+
+func orDefault[N int | time.Duration](n *N, fallback N) {
+	if *n <= 0 {
+		*n = fallback
+	}
+}
+
+// lifetimes returns the generator of one worker's numbers of conversions: each process that fills its place gets the next.
+func (c PoolConfig) lifetimes(worker int) func() int {
+	random := rand.New(rand.NewPCG(c.Seed, uint64(worker)))
+	return func() int { return c.RecycleAfter - c.RecycleJitter + random.IntN(2*c.RecycleJitter+1) }
+}

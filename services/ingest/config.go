@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// MaxConcurrency bounds Config.Concurrency: each document in work is one open scratch file and two connections to the store.
+	MaxConcurrency = 256
+	// MinScanInterval is the least Config.ScanInterval.
+	MinScanInterval = 100 * time.Millisecond
+)
+
+// Config of ingest.
+type Config struct {
+	Inbox        []string      `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" help:"Buckets into which documents are dropped."`
+	ScanInterval time.Duration `name:"scan-interval" env:"PDFMILL_SCAN_INTERVAL" default:"30s" help:"Pause between two listings of an inbox, which find what no event told of (at least 100ms; a listing that takes long makes its pause longer)."`
+	MaxBytes     int64         `name:"ingest-max-bytes" env:"PDFMILL_INGEST_MAX_BYTES" default:"2147483648" help:"Bytes of an object at most; a larger one is not even read."`
+	Concurrency  int           `name:"ingest-concurrency" env:"PDFMILL_INGEST_CONCURRENCY" default:"4" help:"Objects taken in at once (1 to 256)."`
+	Scratch      string        `name:"ingest-scratch" env:"PDFMILL_INGEST_SCRATCH" type:"path" help:"Folder for an object while it is read, with room for ingest-concurrency times ingest-max-bytes at worst; default: the system's temporary folder."`
+
+	// Directories are the local folders, as absolute paths, that inbox buckets are: of the gateway that runs in this very process. They are watched, so that
+	// copying a file is a drop, and never read: documents come from the store.
+	Directories map[string]string `kong:"-"`
+}
+
+// Validate reports every setting that can't be used, joined.
+func (c Config) Validate() error {
+	var faults []error
+	fail := func(format string, v ...any) { faults = append(faults, fmt.Errorf(format, v...)) }
+	if len(c.Inbox) == 0 || slices.Contains(c.Inbox, "") {
+		fail("inbox is %q, it must name at least one bucket", c.Inbox)
+	}
+	if c.ScanInterval < MinScanInterval {
+		fail("scan-interval is %s, it must be at least %s", c.ScanInterval, MinScanInterval)
+	}
+	if c.MaxBytes < 1 {
+		fail("ingest-max-bytes is %d, it must be positive", c.MaxBytes)
+	}
+	if c.Concurrency < 1 || c.Concurrency > MaxConcurrency {
+		fail("ingest-concurrency is %d, it must be 1 to %d", c.Concurrency, MaxConcurrency)
+	}
+	for bucket, dir := range c.Directories {
+		if !slices.Contains(c.Inbox, bucket) {
+			fail("a folder is given for bucket %q, which is not one of inbox %q", bucket, c.Inbox)
+		}
+		if !filepath.IsAbs(dir) {
+			fail("folder %q of bucket %q is not an absolute path", dir, bucket)
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,183 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/document"
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// publishWait bounds one attempt to publish.
+const publishWait = 15 * time.Second
+
+// handle is the stage.Handler. It has no outputs: see the package's comment for why it publishes by itself.
+func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
+	asked, err := d.Body.Source()
+	if err != nil {
+		return nil, failure.New(failure.InvalidMessage, "read hint", d.Body.Key, err)
+	}
+	if !slices.Contains(s.config.Inbox, asked.Bucket) {
+		return nil, failure.Newf(failure.InvalidMessage, "take", asked.Path(), "bucket %q is not an inbox: inboxes are %s", asked.Bucket, strings.Join(s.config.Inbox, ", ")).
+			WithHint("name it with --inbox, or stop its notifications")
+	}
+	if err := s.inside(asked); err != nil {
+		return nil, err
+	}
+	was, found, err := s.sources.Get(ctx, asked)
+	if err != nil {
+		return nil, unnoted(asked, err)
+	}
+	info, err := s.platform.Store.Stat(ctx, asked.Bucket, asked.Key)
+	if errors.Is(err, object.ErrNotFound) {
+		return nil, gone(asked, d.Body.Pass, was, found)
+	}
+	if err != nil {
+		return nil, err
+	}
+	source := sourceOf(info)
+	same := found && was.Source.Version() == source.Version()
+	if d.Body.Pass == 0 && same && was.Job != "" && !s.doubts(was) {
+		return nil, nil
+	}
+	err = s.take(ctx, d.Body, info, was, same)
+	if err != nil && ctx.Err() == nil && !same {
+		s.answered(ctx, source)
+	}
+	return nil, err
+}
+
+// take makes the object's present state a job.
+func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, was jet.Taken, same bool) error {
+	source, now := sourceOf(info), s.now()
+	options, correlationID, err := wishes(info.Metadata, d.Set)
+	if err != nil {
+		return failure.New(failure.InvalidMessage, "read options of", source.Path(), err).
+			WithHint("correct the object's metadata and drop it again, or replay it with --set")
+	}
+	if source.Size > s.config.MaxBytes {
+		return failure.Newf(failure.LimitBytes, "take", source.Path(), "it has %d bytes, more than the limit of %d", source.Size, s.config.MaxBytes).
+			WithHint("raise --ingest-max-bytes")
+	}
+	if source.SHA256, err = s.keep(ctx, source); err != nil {
+		return err
+	}
+	if err := s.inside(source); err != nil { // somebody may have put a link there meanwhile
+		return err
+	}
+	j := job.New(source, options, correlationID, now)
+	j.Pass = d.Pass
+	if d.Pass > 0 || !same || was.Job == "" || was.Source.SHA256 != source.SHA256 { // else it was a second look, and nothing is new
+		if err := s.publish(ctx, event.Ingested{Job: j}.Output()); err != nil {
+			return err
+		}
+	}
+	taken := jet.Taken{Source: source, Job: j.ID, TakenAt: now.UTC(), Racy: s.mayDeceive(source) && racy(source.ModTime, now)}
+	if err := s.sources.Put(ctx, taken); err != nil {
+		return unnoted(source, err)
+	}
+	s.known.take(taken)
+	return nil
+}
+
+// inside refuses an object that is no file of its inbox's folder: the gateway follows symbolic links, to wherever they lead.
+func (s *Service) inside(source document.Source) error {
+	dir, isFile := s.config.Directories[source.Bucket]
+	if !isFile {
+		return nil
+	}
+	_, about, err := place(dir, source.Key)
+	switch {
+	case errors.Is(err, errLinked):
+		return failure.New(failure.InvalidMessage, "take", source.Path(), err)
+	case errors.Is(err, fs.ErrInvalid):
+		return failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonForeign))
+	case err == nil && !about.Mode().IsRegular():
+		return failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonSpecial))
+	}
+	return nil // what can't be looked at can't be read either, and that says why
+}
+
+// doubts says whether what was taken wants its second look now.
+func (s *Service) doubts(was jet.Taken) bool { return was.Racy && !s.now().Before(settledAt(was)) }
+
+// mayDeceive says whether the object can change and keep its ETag: as a file that is overwritten in place, or where the store gives none.
+func (s *Service) mayDeceive(source document.Source) bool {
+	_, isFile := s.config.Directories[source.Bucket]
+	return isFile || source.ETag == ""
+}
+
+// answered notes that a message answers for this state of the object, whatever becomes of it: the listing needs to drop it no more, now or after the broker
+// has forgotten the message's id. Failing to note it costs a second dead letter at worst.
+func (s *Service) answered(ctx context.Context, source document.Source) {
+	t := jet.Taken{Source: source, TakenAt: s.now().UTC()}
+	if err := s.sources.Put(ctx, t); err != nil {
+		s.log.Warn("could not note that a drop failed", "err", err)
+		return
+	}
+	s.known.take(t)
+}
+
+// gone decides about an object that is not there. Who takes a document and deletes it is not wrong; a document that was deleted before anybody read it
+// must end where somebody sees it.
+func gone(asked document.Source, pass int, was jet.Taken, found bool) error {
+	if pass == 0 && found && was.Job != "" && !was.TakenAt.Before(asked.ModTime) {
+		return nil
+	}
+	return failure.New(failure.SourceGone, "read", asked.Path(), errors.New("it was deleted before it could be read")).WithHint("drop it again")
+}
+
+// publish tries until it succeeds or ctx ends: a broker that refuses (full, leaderless, away) holds the stage back, it fails no document.
+func (s *Service) publish(ctx context.Context, out stage.Output) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, publishWait)
+		err := s.platform.Broker.Publish(attempt, out)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.log.Warn("publish refused, holding the drop", "err", err, "retry_in", wait)
+		pause(ctx, wait)
+	}
+}
+
+// wishes are the options of a drop: those of the object, changed by those of a replay.
+func wishes(metadata, set map[string]string) (job.Options, string, error) {
+	options, correlationID, err := job.FromMetadata(metadata)
+	faults := []error{err}
+	if len(set) > 0 && err != nil { // a replay may be about replacing the very option that was wrong
+		kept := maps.Clone(metadata)
+		maps.DeleteFunc(kept, func(key, _ string) bool {
+			name, ours := strings.CutPrefix(strings.ToLower(key), job.MetadataPrefix)
+			_, replaced := set[name]
+			return ours && replaced
+		})
+		options, correlationID, err = job.FromMetadata(kept)
+		faults = []error{err}
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		faults = append(faults, options.Set(name, set[name]))
+	}
+	return options, correlationID, errors.Join(faults...)
+}
+
+func sourceOf(info object.Info) document.Source {
+	return document.Source{
+		Bucket: info.Bucket, Key: info.Key, ETag: info.ETag, Size: info.Size, ModTime: info.ModTime.UTC().Truncate(time.Second),
+	}
+}
+
+func unnoted(source document.Source, err error) error {
+	return failure.New(failure.StoreUnavailable, "remember", source.Path(), fmt.Errorf("%s: %w", jet.KVSources, err)).WithHint("check NATS")
+}

@@ -1,0 +1,44 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/document"
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// hintBatch is how many hints are published in one go; the broker takes up to a thousand.
+const hintBatch = 256
+
+// hints publishes what the folder watch and the listing find.
+type hints struct {
+	publish func(context.Context, ...stage.Output) error
+	known   *known
+	sent    atomic.Int64
+}
+
+// send publishes one hint for each source, at most hintBatch, and returns when they are stored.
+func (h *hints) send(ctx context.Context, now time.Time, sources []document.Source) error {
+	if len(sources) == 0 {
+		return nil
+	}
+	outputs, rounds := make([]stage.Output, len(sources)), make([]int64, len(sources))
+	for i, s := range sources {
+		outputs[i] = event.NewDropped(s).Output()
+		if rounds[i] = h.known.round(s, now); rounds[i] != 0 {
+			outputs[i].ID += fmt.Sprintf(":again:%d", rounds[i]) // else the broker would take it for the first hint, which it knows
+		}
+	}
+	if err := h.publish(ctx, outputs...); err != nil {
+		return err
+	}
+	for i, s := range sources {
+		h.known.hint(s, rounds[i], now)
+	}
+	h.sent.Add(int64(len(sources)))
+	return nil
+}

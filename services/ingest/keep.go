@@ -1,0 +1,94 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/pdfmill/pdfmill/pipeline/document"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/object"
+)
+
+// keep copies the object, in the state that source describes, to where pdfmill keeps sources, and returns the SHA-256 of its bytes. They pass through a scratch file,
+// because their place is named by what they are, and through no more memory than a buffer. An object that changes meanwhile is a transient failure.
+func (s *Service) keep(ctx context.Context, source document.Source) (sha string, err error) {
+	file, err := os.CreateTemp(s.config.Scratch, "pdfmill-source-")
+	if err != nil {
+		return "", noScratch(source, err)
+	}
+	defer file.Close()
+	defer os.Remove(file.Name()) // where a name of an open file can't go at once
+	_ = os.Remove(file.Name())   // a crash leaves nothing behind
+
+	hash := sha256.New()
+	n, err := object.Download(ctx, s.platform.Store, source.Bucket, source.Key, "", &bounded{w: io.MultiWriter(file, hash), left: source.Size})
+	switch {
+	case errors.Is(err, errMore):
+		return "", changing(source)
+	case errors.Is(err, object.ErrNotFound):
+		return "", changing(source) // the next attempt says what became of it
+	case err != nil && failure.ClassOf(err, "") == "" && ctx.Err() == nil:
+		return "", noScratch(source, err)
+	case err != nil:
+		return "", err
+	}
+	after, err := s.platform.Store.Stat(ctx, source.Bucket, source.Key)
+	if err != nil && !errors.Is(err, object.ErrNotFound) {
+		return "", err
+	}
+	if err != nil || n != source.Size || sourceOf(after).Version() != source.Version() {
+		return "", changing(source)
+	}
+	sha = hex.EncodeToString(hash.Sum(nil))
+	return sha, s.store(ctx, file, n, sha)
+}
+
+// store writes the bytes to their place, unless they are there.
+func (s *Service) store(ctx context.Context, file *os.File, size int64, sha string) error {
+	key := document.SourceKey(sha)
+	there, err := s.platform.Store.Stat(ctx, s.platform.Bucket, key)
+	if err == nil && there.Size == size {
+		return nil
+	}
+	if err != nil && !errors.Is(err, object.ErrNotFound) {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind scratch file: %w", err)
+	}
+	_, err = s.platform.Store.Put(ctx, s.platform.Bucket, key, file, size, object.Put{ContentType: "application/pdf"})
+	return err
+}
+
+// changing is a transient failure: class source-changed would be the end of it.
+func changing(source document.Source) error {
+	return failure.Newf(failure.Unhealthy, "read", source.Path(), "it changes while it is read").WithHint("it is read again when it has settled")
+}
+
+func noScratch(source document.Source, err error) error {
+	return failure.New(failure.StoreUnavailable, "keep a copy of", source.Path(), err).
+		WithHint("is there space for scratch files? --ingest-scratch names another folder")
+}
+
+// errMore says that there were more bytes than announced.
+var errMore = errors.New("more bytes than announced")
+
+// bounded writes at most left bytes.
+type bounded struct {
+	w    io.Writer
+	left int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if int64(len(p)) > b.left {
+		return 0, errMore
+	}
+	n, err := b.w.Write(p)
+	b.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,33 @@
+package publisher
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What an incomplete document becomes.
+const (
+	IncompleteConverted = "converted"
+	IncompleteFailed    = "failed"
+)
+
+// MaxConcurrency bounds Config.Concurrency: each join holds one range of a document in memory and the document in a temporary file.
+const MaxConcurrency = 256
+
+// Config of the publisher.
+type Config struct {
+	Concurrency int    `name:"publisher-concurrency" env:"PDFMILL_PUBLISHER_CONCURRENCY" default:"4" help:"Documents joined at once (1 to 256)."`
+	Incomplete  string `name:"incomplete" env:"PDFMILL_INCOMPLETE" enum:"converted,failed" default:"converted" help:"What a document becomes when some of its pages could not be converted: converted (with a mark in the place of each missing page) or failed."`
+}
+
+// Validate reports every setting that can't be used, joined.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Concurrency < 1 || c.Concurrency > MaxConcurrency {
+		faults = append(faults, fmt.Errorf("publisher-concurrency is %d, it must be 1 to %d", c.Concurrency, MaxConcurrency))
+	}
+	if c.Incomplete != IncompleteConverted && c.Incomplete != IncompleteFailed {
+		faults = append(faults, fmt.Errorf("incomplete is %q, it must be %s or %s", c.Incomplete, IncompleteConverted, IncompleteFailed))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,176 @@
+package publisher
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/object"
+)
+
+// maxResult bounds, in bytes, the result of one range; it is what a join holds in memory.
+const maxResult = 256 << 20
+
+// picture is an image to copy to the revision's folder.
+type picture struct {
+	from      string // key
+	name      string // below the revision's folder
+	mediaType string
+	bytes     int64
+	page      int
+}
+
+// product is a joined document, waiting in a temporary file.
+type product struct {
+	selection
+	file     *os.File
+	bytes    int64
+	sha256   string
+	pages    []Page
+	pictures []picture
+	engine   event.Engine
+	seconds  float64 // of engine time
+}
+
+func (p *product) close() {
+	_ = p.file.Close()           // it was only read since its size was checked
+	_ = os.Remove(p.file.Name()) // a leftover in the temporary folder is the system's to clean
+}
+
+func (p *product) converted() int {
+	n := 0
+	for _, page := range p.pages {
+		if page.Status != event.PageFailed {
+			n++
+		}
+	}
+	return n
+}
+
+// join writes the document of a selection to a temporary file, one range in memory at a time.
+func join(ctx context.Context, store object.Store, bucket string, s selection, engine string) (_ *product, err error) {
+	file, err := os.CreateTemp("", "pdfmill-join-*.md")
+	if err != nil {
+		return nil, fmt.Errorf("join document: %w (check the space and rights of the temporary folder)", err)
+	}
+	p := &product{selection: s, file: file, engine: event.Engine{Name: engine}}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	hash := sha256.New()
+	buffer := bufio.NewWriterSize(io.MultiWriter(file, hash), 64<<10)
+	counted := map[string]bool{} // objects whose engine time is in the sum
+	for _, run := range s.runs {
+		if run.Kind == kindLost {
+			for n := run.Pages.First; n <= run.Pages.Last; n++ {
+				lost := s.lost[n]
+				p.page(buffer, Page{Page: n, Status: event.PageFailed, Class: lost.Class, Message: lost.Message}, "")
+			}
+			continue
+		}
+		result, err := readResult(ctx, store, bucket, run)
+		if err != nil {
+			return nil, err
+		}
+		if !counted[run.Key] {
+			counted[run.Key] = true
+			p.seconds += result.Seconds
+			p.credit(result, engine)
+		}
+		if err := p.run(buffer, run, result); err != nil {
+			return nil, err
+		}
+	}
+	if err := buffer.Flush(); err != nil {
+		return nil, fmt.Errorf("join document: %w (check the space of the temporary folder)", err)
+	}
+	if p.bytes, err = file.Seek(0, io.SeekCurrent); err != nil {
+		return nil, fmt.Errorf("join document: %w", err)
+	}
+	p.sha256 = hex.EncodeToString(hash.Sum(nil))
+	return p, nil
+}
+
+// readResult reads the range that a run is taken from, and only if it still is what was chosen.
+func readResult(ctx context.Context, store object.Store, bucket string, run Run) (event.RangeResult, error) {
+	var result event.RangeResult
+	info, err := object.GetJSON(ctx, store, bucket, run.Key, maxResult, &result)
+	if err != nil {
+		return result, err
+	}
+	if info.ETag != run.ETag {
+		return result, fmt.Errorf("join pages %s: %s was written again meanwhile", run.Pages, run.Key)
+	}
+	return result, nil
+}
+
+// credit names the engine of the document: the one that was asked for, with the version of its first range.
+func (p *product) credit(r event.RangeResult, wanted string) {
+	first := p.engine.Version == "" || p.engine.Name != wanted
+	if first && (r.Engine == wanted || p.engine.Version == "") {
+		p.engine = event.Engine{Name: r.Engine, Version: r.Version, Models: r.Models}
+	}
+}
+
+// run writes the pages of one run.
+func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
+	at := make(map[int]int, len(r.Pages))
+	for i, page := range r.Pages {
+		at[page.Page] = i
+	}
+	for n := run.Pages.First; n <= run.Pages.Last; n++ {
+		i, ok := at[n]
+		if !ok {
+			return fmt.Errorf("join page %d: it is not in %s", n, run.Key)
+		}
+		from := r.Pages[i]
+		page := Page{
+			Page: n, Engine: r.Engine, Status: from.Status, Chars: from.Chars, Seconds: from.Seconds,
+			Warnings: slices.Clone(from.Warnings), Class: from.Class, Message: from.Message,
+		}
+		if page.Status == event.PageDegraded && !slices.Contains(page.Warnings, "degraded") {
+			page.Warnings = append(page.Warnings, "degraded")
+		}
+		p.page(w, page, from.Markdown)
+	}
+	for _, image := range r.Images {
+		i, ok := at[image.Page]
+		if !ok || image.Page < run.Pages.First || image.Page > run.Pages.Last || r.Pages[i].Status == event.PageFailed {
+			continue
+		}
+		name, ok := strings.CutPrefix(image.Key, imagesFolder)
+		if !ok || name == "" || name != path.Base(name) || name == ".." {
+			return fmt.Errorf("join page %d: %s names an image %q, want images/NAME", image.Page, run.Key, image.Key)
+		}
+		p.pictures = append(p.pictures, picture{
+			from: path.Dir(run.Key) + "/" + image.Key, name: image.Key, mediaType: image.MediaType, bytes: image.Bytes, page: image.Page,
+		})
+	}
+	return nil
+}
+
+// page writes one page: its separator, then its text or the mark of its absence. A write error stays in w until it is flushed.
+func (p *product) page(w *bufio.Writer, page Page, markdown string) {
+	if len(p.pages) > 0 {
+		_ = w.WriteByte('\n')
+	}
+	_, _ = w.WriteString(separator(page.Page))
+	text := body(markdown)
+	if page.Status == event.PageFailed {
+		text = missing(page.Page, page.Class, page.Message)
+	}
+	if text != "" {
+		_, _ = w.WriteString("\n" + text)
+	}
+	p.pages = append(p.pages, page)
+}

@@ -1,0 +1,115 @@
+package publisher
+
+import (
+	"context"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/pages"
+)
+
+// Kinds of what a page can come from, best first.
+const (
+	kindGood     = "good"     // the work's: any pass may use it
+	kindDegraded = "degraded" // this pass's, converted in a simpler way
+	kindLost     = "lost"     // this pass's, not converted
+)
+
+// Names of objects below a job.
+const (
+	resultName   = "result.json"
+	manifestName = "manifest.json"
+	documentName = "document.md"
+	imagesFolder = "images/"
+	lostFolder   = "failed/"
+)
+
+// found is an object whose key says which pages it accounts for.
+type found struct {
+	kind  string
+	pages pages.Range
+	key   string
+	etag  string
+}
+
+// holdings is everything that counts for one pass of a job, read from a single listing.
+type holdings struct {
+	good, degraded, lost []found
+	// revisions has, by number, what lies in each revision's folder: size in bytes by name.
+	revisions map[int]map[string]int64
+}
+
+// list reads what a job has. Keys that are not understood belong to another pass or a newer version.
+func (s *Service) list(ctx context.Context, j job.Job) (holdings, error) {
+	h := holdings{revisions: map[int]map[string]int64{}}
+	passes := strings.TrimPrefix(j.PassPrefix(), j.Prefix())
+	for info, err := range s.platform.Store.List(ctx, s.platform.Bucket, j.Prefix()) {
+		if err != nil {
+			return h, err
+		}
+		name := strings.TrimPrefix(info.Key, j.Prefix())
+		rest, mine := strings.CutPrefix(name, passes)
+		if !mine {
+			h.addRevision(name, info.Size)
+			rest = name
+		}
+		f := found{key: info.Key, etag: info.ETag}
+		if dir, ok := strings.CutPrefix(rest, "ranges/"); ok && path.Base(dir) == resultName {
+			if f.pages, err = pages.ParseDir(path.Dir(dir)); err != nil {
+				continue
+			}
+			if f.kind = kindGood; !mine {
+				h.good = append(h.good, f)
+				continue
+			}
+			f.kind = kindDegraded
+			h.degraded = append(h.degraded, f)
+		} else if file, ok := strings.CutPrefix(rest, lostFolder); ok && mine {
+			if f.pages, err = pages.ParseDir(strings.TrimSuffix(file, ".json")); err != nil {
+				continue
+			}
+			f.kind = kindLost
+			h.lost = append(h.lost, f)
+		}
+	}
+	return h, nil
+}
+
+// addRevision notes "r3/images/page-0001-01.png".
+func (h *holdings) addRevision(name string, size int64) {
+	folder, file, ok := strings.Cut(name, "/")
+	digits, isRevision := strings.CutPrefix(folder, "r")
+	n, err := strconv.Atoi(digits)
+	if !ok || !isRevision || err != nil || n < 1 {
+		return
+	}
+	if h.revisions[n] == nil {
+		h.revisions[n] = map[string]int64{}
+	}
+	h.revisions[n][file] = size
+}
+
+// covers reports whether every wanted page is accounted for.
+func (h *holdings) covers(want pages.Set) bool {
+	var all []pages.Range
+	for _, list := range [][]found{h.good, h.degraded, h.lost} {
+		for _, f := range list {
+			all = append(all, f.pages)
+		}
+	}
+	return pages.Union(all...).Covers(want)
+}
+
+// holds reports whether an object is still what it was.
+func (h *holdings) holds(key, etag string) bool {
+	for _, list := range [][]found{h.good, h.degraded} {
+		for _, f := range list {
+			if f.key == key {
+				return f.etag == etag
+			}
+		}
+	}
+	return false
+}

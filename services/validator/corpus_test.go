@@ -1,0 +1,142 @@
+package validator_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/services/validator"
+	"github.com/pdfmill/pdfmill/services/validator/sandbox"
+)
+
+// TestMain makes the test's own binary the probe, as pdfmill's binary is its own.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "probe" {
+		if err := sandbox.Main(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func newInspector(t testing.TB, l validator.Limits) *validator.Inspector {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := os.Getenv("PDFMILL_CACHE") // kept from run to run, where there is one
+	if cache == "" {
+		cache = t.TempDir()
+	}
+	i, err := validator.NewInspector(sandbox.Config{Command: []string{self, "probe"}, CacheDir: filepath.Join(cache, "wasm"), Probes: 2}, l, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(i.Close)
+	return i
+}
+
+type document struct{ path, class string }
+
+// corpus is the folder that $PDFMILL_CORPUS names, or the small one that ships.
+func corpus(t *testing.T) []document {
+	t.Helper()
+	dir := os.Getenv("PDFMILL_CORPUS")
+	if dir == "" {
+		dir = "../../e2e/testdata/corpus"
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(filepath.Join(dir, "manifest.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, class := slices.Index(rows[0], "file"), slices.Index(rows[0], "class")
+	var all []document
+	for _, row := range rows[1:] {
+		all = append(all, document{filepath.Join(dir, row[name]), row[class]})
+	}
+	return all
+}
+
+// verdicts are the classes that a refusal of each class of documents may have; "" is none.
+var verdicts = map[string][]failure.Class{
+	"ok": {""}, "long": {""}, "scanned": {""}, "encrypted-empty-password": {""},
+	"encrypted-user-password": {failure.PDFEncrypted},
+	"corrupt":                 {failure.PDFCorrupt, failure.NotPDF},
+	"not-pdf":                 {failure.NotPDF},
+	"zero-byte":               {failure.PDFEmpty},
+	"exotic":                  {"", failure.PDFCorrupt, failure.LimitPages, failure.LimitPageSize, failure.LimitTime, failure.LimitMemory},
+}
+
+func TestEveryFileOfTheCorpusGetsItsVerdict(t *testing.T) {
+	inspector := newInspector(t, validator.DefaultLimits())
+	refused := 0
+	for _, d := range corpus(t) {
+		r, err := inspector.Check(t.Context(), d.path, 32)
+		if err != nil {
+			t.Errorf("%s: %v", filepath.Base(d.path), err)
+			continue
+		}
+		if !slices.Contains(verdicts[d.class], r.Class) {
+			t.Errorf("%s (%s): %q %s", filepath.Base(d.path), d.class, r.Class, r.Message)
+		}
+		if r.Class != "" {
+			refused++
+			t.Logf("%-45s %-12s %.3f s  %s", filepath.Base(d.path), r.Class, r.Seconds, r.Message)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused: is this the corpus?")
+	}
+}
+
+func TestLimitsAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	page := "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 %d 100]>>endobj\n"
+	pdf := func(name string, pages, width int) string {
+		kids := strings.TrimSpace(strings.Repeat("3 0 R ", pages))
+		body := "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[" + kids + "]/Count " + fmt.Sprint(pages) + ">>endobj\n" +
+			fmt.Sprintf(page, width) + "trailer<</Root 1 0 R/Size 4>>\n%%EOF\n"
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	limits := validator.DefaultLimits()
+	limits.MaxPages, limits.MaxBytes = 3, 400
+	inspector := newInspector(t, limits)
+	for _, c := range []struct {
+		path  string
+		class failure.Class
+		says  string
+	}{
+		{pdf("fine.pdf", 1, 100), "", ""},
+		{pdf("pages.pdf", 4, 100), failure.LimitPages, "4 pages, the limit is 3"},
+		{pdf("wide.pdf", 1, 150000), failure.LimitPageSize, "150000 × 100 points, the limit is 100000"},
+		{pdf("long.pdf", 100, 100), failure.LimitBytes, "the limit is 400"},
+	} {
+		r, err := inspector.Check(t.Context(), c.path, 32)
+		if err != nil || r.Class != c.class || !strings.Contains(r.Message, c.says) {
+			t.Errorf("%s: %q %q, %v; want %q %q", filepath.Base(c.path), r.Class, r.Message, err, c.class, c.says)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+// Package validator decides what a PDF is, whether it may go on, and how it is cut up. Documents are opened only inside a sandbox, in a process of its
+// own (package sandbox); what this package itself reads of a document is a few bytes at each end.
+package validator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/services/validator/sandbox"
+)
+
+// Config of the validator.
+type Config struct {
+	Concurrency   int      `name:"validator-concurrency" env:"PDFMILL_VALIDATOR_CONCURRENCY" default:"0" help:"Documents inspected at once; 0: one a core."`
+	AutoEngine    string   `name:"auto-engine" env:"PDFMILL_AUTO_ENGINE" default:"text" help:"Engine for documents that ask for auto."`
+	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused."`
+	MaxRangePages int      `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" help:"Pages in one range at most."`
+	Scratch       string   `name:"validator-scratch" env:"PDFMILL_VALIDATOR_SCRATCH" type:"path" help:"Folder for documents while they are inspected; default: the system's temporary folder."`
+	Limits        Limits   `embed:""`
+
+	// Sandbox says how to start the process that opens documents.
+	Sandbox sandbox.Config `kong:"-"`
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Concurrency < 0 {
+		faults = append(faults, fmt.Errorf("validator-concurrency is %d: it can't be negative", c.Concurrency))
+	}
+	if c.MaxRangePages < 1 {
+		faults = append(faults, fmt.Errorf("max-range-pages is %d: a range has at least one page", c.MaxRangePages))
+	}
+	if !slices.Contains(c.Engines, c.AutoEngine) {
+		faults = append(faults, fmt.Errorf("auto-engine is %q, which is not among engines %v", c.AutoEngine, c.Engines))
+	}
+	if slices.Contains(c.Engines, job.EngineAuto) {
+		faults = append(faults, errors.New("engines names auto, which is not an engine but a wish"))
+	}
+	return errors.Join(append(faults, c.Limits.Validate())...)
+}
+
+// Service is the validator.
+type Service struct {
+	config    Config
+	platform  lifecycle.Platform
+	inspector *Inspector
+	log       *slog.Logger
+}
+
+// New makes a validator; it starts nothing yet.
+func New(c Config, p lifecycle.Platform) (*Service, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	log := p.Log.With("service", stage.Validator)
+	if c.Scratch == "" {
+		c.Scratch = os.TempDir()
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = runtime.NumCPU()
+	}
+	c.Sandbox.Probes = c.Concurrency
+	if c.Sandbox.CacheDir == "" && p.Cache != "" {
+		c.Sandbox.CacheDir = sandbox.CacheDir(p.Cache)
+	}
+	inspector, err := NewInspector(c.Sandbox, c.Limits, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{config: c, platform: p, inspector: inspector, log: log}, nil
+}
+
+// Name implements lifecycle.Service.
+func (s *Service) Name() string { return stage.Validator }
+
+// Ready implements lifecycle.Service.
+func (s *Service) Ready() error { return s.platform.Broker.Healthy() }
+
+// Run implements lifecycle.Service.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.inspector.Close()
+	if err := s.inspector.Warm(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return jet.Run(ctx, s.platform.Broker, jet.Loop{
+		Stage: stage.Validator, Subject: event.SubjectIngested, Concurrency: s.config.Concurrency,
+		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.log,
+	}, s.handle)
+}
