@@ -37,6 +37,7 @@ require (
 	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
+	github.com/pdfmill/pdfmill/runner-py v0.0.0
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/rs/xid v1.6.0 // indirect
 	github.com/tinylib/msgp v1.6.4 // indirect
@@ -49,3 +50,5 @@ require (
 )
 
 replace github.com/pdfmill/pdfmill/pipeline => ../../pipeline
+
+replace github.com/pdfmill/pdfmill/runner-py => ../../runner-py

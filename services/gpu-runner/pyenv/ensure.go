@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	runnerpy "github.com/pdfmill/pdfmill/runner-py"
 )
 
 // The steps that Progress hears of, in their order.
@@ -77,7 +78,7 @@ const stampName = "pdfmill-complete.json"
 // ctx has ended, its error without a class.
 func Ensure(ctx context.Context, c Config) (Env, error) {
 	if c.Sources == nil {
-		c.Sources, c.Hash = embedded()
+		c.Sources, c.Hash = runnerpy.Sources(), runnerpy.Hash()
 	}
 	if c.Progress == nil {
 		c.Progress = func(string, string) {}
