@@ -106,4 +106,3 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 	}
 	return nil, err
 }
-

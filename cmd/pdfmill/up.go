@@ -91,7 +91,7 @@ func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, not
 		return nil, err
 	}
 	box, err := onebox.Start(ctx, onebox.Config{
-		Dir: dir, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Log: log,
+		Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -113,6 +113,7 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	if err != nil {
 		return err
 	}
+	c.Ingest.Directories = d.box.InboxDirs
 	c.settings.Runner.Install = preparing(notices)
 	if c.settings.Runner.Scratch == "" {
 		c.settings.Runner.Scratch = filepath.Join(dir, "scratch")

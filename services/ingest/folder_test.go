@@ -49,6 +49,7 @@ func (b *bench) has(key string) bool {
 }
 
 func TestACopiedFileIsSeen(t *testing.T) {
+	t.Parallel()
 	b, s := watching(t)
 	b.write("copied.pdf", "by cp")
 	m := b.found("copied.pdf")
@@ -59,6 +60,7 @@ func TestACopiedFileIsSeen(t *testing.T) {
 }
 
 func TestNewFoldersAreWatched(t *testing.T) {
+	t.Parallel()
 	b, _ := watching(t)
 	b.write("new/one.pdf", "1")
 	b.found("new/one.pdf")
@@ -80,6 +82,7 @@ func TestNewFoldersAreWatched(t *testing.T) {
 }
 
 func TestAFileThatSomebodyWritesWaits(t *testing.T) {
+	t.Parallel()
 	b, _ := watching(t)
 	slow, err := os.Create(filepath.Join(b.dir, "slow.pdf"))
 	if err != nil {
@@ -107,6 +110,7 @@ func TestAFileThatSomebodyWritesWaits(t *testing.T) {
 }
 
 func TestWritingIsSeen(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x")
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -133,6 +137,7 @@ func TestWritingIsSeen(t *testing.T) {
 }
 
 func TestARenameIntoPlaceIsOneDrop(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s, _ := b.start()
 	for _, temporary := range []string{"a.pdf.part", "b.tmp", ".c.pdf", "d.pdf.crdownload", "e.pdf.filepart", "f.pdf~", ".g.pdf.swp", "h.PDF.PART", ".hidden/i.pdf", ".sgwtmp/j.pdf"} {
@@ -152,6 +157,7 @@ func TestARenameIntoPlaceIsOneDrop(t *testing.T) {
 }
 
 func TestLinksAndSpecialFilesAreNotTaken(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret.pdf"), []byte("secret"), 0o600); err != nil {
@@ -185,6 +191,7 @@ func TestLinksAndSpecialFilesAreNotTaken(t *testing.T) {
 
 // A put through a linked folder was accepted by the gateway, so that its end must be seen.
 func TestAPutThroughALinkFailsVisibly(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	if err := os.Symlink(t.TempDir(), filepath.Join(b.dir, "folder")); err != nil {
 		t.Fatal(err)
@@ -197,6 +204,7 @@ func TestAPutThroughALinkFailsVisibly(t *testing.T) {
 }
 
 func TestOverwrittenInPlace(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	b.put("put.pdf", "through the gateway", nil)
@@ -210,6 +218,7 @@ func TestOverwrittenInPlace(t *testing.T) {
 
 // A file that changes within the second in which it was read, and keeps its size, looks the same ever after.
 func TestAChangeThatCanNotBeSeenIsFound(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	path := b.write("racy.pdf", "aaaa")
 	b.write("steady.pdf", "bbbb")
@@ -234,6 +243,7 @@ func TestAChangeThatCanNotBeSeenIsFound(t *testing.T) {
 }
 
 func TestWithoutEventsPassesFindFiles(t *testing.T) {
+	t.Parallel()
 	b := newBench(t) // nothing is announced
 	b.config.Directories = nil
 	s, _ := b.start()

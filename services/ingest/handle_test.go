@@ -24,6 +24,7 @@ import (
 )
 
 func TestAPutBecomesAJob(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	b.put("reports/q3.pdf", "%PDF-1.7 one", map[string]string{
@@ -51,6 +52,7 @@ func TestAPutBecomesAJob(t *testing.T) {
 }
 
 func TestAnEmptyFileGoesOn(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	b.put("empty.pdf", "", nil)
@@ -60,6 +62,7 @@ func TestAnEmptyFileGoesOn(t *testing.T) {
 }
 
 func TestTheSameKeyAHundredTimesAtOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	var group sync.WaitGroup
@@ -82,6 +85,7 @@ func TestTheSameKeyAHundredTimesAtOnce(t *testing.T) {
 }
 
 func TestTheSameContentUnderManyKeysIsOneDropEach(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	const n = 20
@@ -100,6 +104,7 @@ func TestTheSameContentUnderManyKeysIsOneDropEach(t *testing.T) {
 }
 
 func TestOverwritingIsANewDrop(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, _ := b.start()
 	b.put("a.pdf", "first", nil)
@@ -112,6 +117,7 @@ func TestOverwritingIsANewDrop(t *testing.T) {
 }
 
 func TestHostileKeys(t *testing.T) {
+	t.Parallel()
 	names := []string{
 		"a b.pdf", "ü-é-e\u0301-漢字.pdf", "100%.pdf", "%41.pdf", "a+b.pdf", "a%2Fb.pdf", "..pdf.pdf/x.pdf", "dots...pdf", "new\nline.pdf", "q&<>\"'`$(x);.pdf",
 		"back\\slash.pdf", "tab\t.pdf", "-rf.pdf", "*.pdf", "?x=1#frag.pdf", "deep/er/and deeper/x.pdf", strings.Repeat("n", 200) + ".pdf",
@@ -141,6 +147,7 @@ func TestHostileKeys(t *testing.T) {
 
 // Who can publish hints can name any key: none leads out of the folder.
 func TestKeysThatLeadElsewhere(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s := b.service()
 	b.write("in.pdf", "inside")
@@ -196,6 +203,7 @@ func (b *bench) ending(s *Service, stop func()) event.Failed {
 }
 
 func TestAnInvalidOptionIsNamed(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, stop := b.start()
 	b.put("wish.pdf", "x", map[string]string{"pdfmill-engine": "magic", "pdfmill-pages": "7-3"})
@@ -219,6 +227,7 @@ func TestAnInvalidOptionIsNamed(t *testing.T) {
 }
 
 func TestTooLargeNamesTheBound(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.config.MaxBytes = 10
 	s, stop := b.start()
@@ -233,6 +242,7 @@ func TestTooLargeNamesTheBound(t *testing.T) {
 }
 
 func TestDeletedBeforeItWasRead(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	b.put("gone.pdf", "x", nil)
 	if err := store.Delete(t.Context(), b.bucket, "gone.pdf"); err != nil {
@@ -245,6 +255,7 @@ func TestDeletedBeforeItWasRead(t *testing.T) {
 }
 
 func TestDeletedAfterItWasTaken(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s := b.service()
 	b.put("a.pdf", "x", nil)
@@ -269,6 +280,7 @@ func TestDeletedAfterItWasTaken(t *testing.T) {
 }
 
 func TestAReplayIsTakenAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	s := b.service()
 	b.put("a.pdf", "x", map[string]string{"pdfmill-engine": "text"})
@@ -302,6 +314,7 @@ func (b *breaking) Put(ctx context.Context, t jet.Taken) error {
 }
 
 func TestDyingBetweenPublishAndNote(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.put("a.pdf", "x", nil)
 	d := b.hint("a.pdf")
@@ -344,6 +357,7 @@ func (m *meddled) Close() error {
 }
 
 func TestAChangeWhileReadingIsTransient(t *testing.T) {
+	t.Parallel()
 	for name, meddle := range map[string]func(b *bench){
 		"overwritten through the gateway": func(b *bench) { b.put("a.pdf", "later", nil) },
 		"overwritten in place":            func(b *bench) { b.write("a.pdf", "longer than before") },
@@ -365,6 +379,7 @@ func TestAChangeWhileReadingIsTransient(t *testing.T) {
 }
 
 func TestNoRoomForScratchIsTransient(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.put("a.pdf", "first", nil)
 	s := b.service()
@@ -377,6 +392,7 @@ func TestNoRoomForScratchIsTransient(t *testing.T) {
 }
 
 func TestARestartTakesNothingTwice(t *testing.T) {
+	t.Parallel()
 	b := newBench(t).announcing()
 	s, stop := b.start()
 	const n = 10
@@ -406,6 +422,7 @@ func TestARestartTakesNothingTwice(t *testing.T) {
 }
 
 func TestMistakesInTheConfigAreNamed(t *testing.T) {
+	t.Parallel()
 	ok := newBench(t).config
 	for name, c := range map[string]struct {
 		change func(*Config)

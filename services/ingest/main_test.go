@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -41,7 +42,12 @@ var (
 	announced sync.Map // of *jet.Broker by bucket: who hears of puts through the gateway
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// These tests mostly wait: for files to be stable, for a second look. Eight do so at once.
+	check(flag.Set("test.parallel", "8"))
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	ctx := context.Background()

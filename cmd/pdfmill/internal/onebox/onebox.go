@@ -21,7 +21,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
-// InboxBucket is where documents are dropped.
+// InboxBucket is where documents are dropped unless a Config says otherwise.
 const InboxBucket = "inbox"
 
 // Users of NATS and accounts of S3. The operator's may do everything, the user's what a subscriber and an uploader need.
@@ -32,7 +32,9 @@ const (
 
 // Config of a Box.
 type Config struct {
-	Dir        string // everything that outlives the process; absolute
+	Dir string // everything that outlives the process; absolute
+	// Inboxes are the buckets into which documents are dropped, the first being the one that clients are told of. Default: InboxBucket alone.
+	Inboxes    []string
 	NATSAddr   string // host:port; port 0 picks one
 	S3Addr     string // host:port; port 0 picks one
 	Durability embedded.Durability
@@ -46,7 +48,8 @@ type Box struct {
 	Endpoints endpoints.Endpoints
 	Broker    *jet.Broker
 	Store     *object.S3
-	InboxDir  string
+	// InboxDirs are the folders that the inboxes are, by bucket.
+	InboxDirs map[string]string
 
 	nats *embedded.NATS
 	s3   *embedded.S3
@@ -56,6 +59,9 @@ type Box struct {
 func Start(ctx context.Context, c Config) (*Box, error) {
 	if c.Step == nil {
 		c.Step = func(string) {}
+	}
+	if len(c.Inboxes) == 0 {
+		c.Inboxes = []string{InboxBucket}
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w (choose another with --data)", c.Dir, err)
@@ -86,7 +92,7 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 		NATSURL: b.nats.URL(), NATSUser: userName, NATSPassword: secrets["nats-user"],
 		OperatorUser: operatorName, OperatorPassword: secrets["nats-operator"],
 		S3Endpoint: b.s3.URL(), S3AccessKey: userName, S3SecretKey: secrets["s3-user"],
-		InboxBucket: InboxBucket, InboxDir: b.InboxDir, Bucket: lifecycle.DefaultBucket, PID: os.Getpid(), Version: lifecycle.Version,
+		InboxBucket: c.Inboxes[0], InboxDir: b.InboxDirs[c.Inboxes[0]], Bucket: lifecycle.DefaultBucket, PID: os.Getpid(), Version: lifecycle.Version,
 	}
 	return b, nil
 }
@@ -125,14 +131,16 @@ func subscriber(password string) embedded.User {
 }
 
 func (b *Box) startS3(ctx context.Context, c Config, secrets map[string]string, connected <-chan struct{}) (err error) {
+	grants := []embedded.Grant{{Bucket: lifecycle.DefaultBucket}}
+	for _, bucket := range c.Inboxes {
+		grants = append(grants, embedded.Grant{Bucket: bucket, Write: true})
+	}
 	b.s3, err = embedded.StartS3(ctx, embedded.S3Config{
 		Dir: filepath.Join(c.Dir, "s3"), Addr: c.S3Addr, Durability: c.Durability, Log: c.Log,
-		Buckets: []string{InboxBucket, lifecycle.DefaultBucket}, AnnounceBuckets: []string{InboxBucket},
+		Buckets: append([]string{lifecycle.DefaultBucket}, c.Inboxes...), AnnounceBuckets: c.Inboxes,
 		Accounts: []embedded.Account{
 			{Access: operatorName, Secret: secrets["s3-operator"]},
-			{Access: userName, Secret: secrets["s3-user"], Grants: []embedded.Grant{
-				{Bucket: InboxBucket, Write: true}, {Bucket: lifecycle.DefaultBucket},
-			}},
+			{Access: userName, Secret: secrets["s3-user"], Grants: grants},
 		},
 		Announce: func(ctx context.Context, p embedded.Put) error {
 			select {
@@ -148,7 +156,10 @@ func (b *Box) startS3(ctx context.Context, c Config, secrets map[string]string, 
 	if err != nil {
 		return err
 	}
-	b.InboxDir = b.s3.BucketDir(InboxBucket)
+	b.InboxDirs = map[string]string{}
+	for _, bucket := range c.Inboxes {
+		b.InboxDirs[bucket] = b.s3.BucketDir(bucket)
+	}
 	b.Store, err = object.NewS3(object.Config{Endpoint: b.s3.URL(), AccessKey: operatorName, SecretKey: secrets["s3-operator"], Region: "us-east-1"})
 	return err
 }
