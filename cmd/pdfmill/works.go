@@ -97,15 +97,10 @@ func (w *works) settings() (settings, error) {
 	return s, nil
 }
 
-// end stops what was started; clean says that nothing is under way any more.
-func (w *works) end(clean bool) error {
+// end stops what was started.
+func (w *works) end() error {
 	var err error
 	if w.plant != nil {
-		if clean {
-			// Nothing is in hand: waking the loops up is quicker than letting them wait for messages that will not come.
-			w.plant.cancel()
-			w.box.Broker.Close()
-		}
 		err = w.plant.stop(5 * time.Second)
 		if errors.Is(err, errSlowStop) {
 			err = nil // what is temporary is thrown away, what is kept goes on next time

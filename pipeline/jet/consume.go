@@ -35,8 +35,6 @@ type Loop struct {
 
 const (
 	defaultGrace = 20 * time.Second
-	// fetchWait is short, so that a shutdown never waits longer for a pull that may just have got a message.
-	fetchWait = time.Second
 	// publishWait bounds one attempt to publish an outcome; the message stays in hand and is tried again.
 	publishWait = 15 * time.Second
 )
@@ -44,13 +42,16 @@ const (
 // Run consumes until ctx ends, then drains: no new message, the ones in hand get Grace, then are given back at once. It returns
 // an error only when the consumer can't be made.
 //
-//	fetch ─▶ decode ─▶ handle (heartbeats) ─▶ publish outputs ─▶ ack, confirmed
-//	            │          │ failed: transient ─▶ nak with delay
-//	            └──────────┴ failed: permanent, or budget spent ─▶ publish dead letter ─▶ publish the job's ending ─▶ ack
+//	pull ─▶ decode ─▶ handle (heartbeats) ─▶ publish outputs ─▶ ack, confirmed
+//	           │          │ failed: transient ─▶ nak with delay
+//	           └──────────┴ failed: permanent, or budget spent ─▶ publish dead letter ─▶ publish the job's ending ─▶ ack
 //
 // Whatever is published before the ack is idempotent by id, so that dying anywhere only repeats it.
 func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Handler[B]) error {
 	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamJobs, Consumer(l.Subject))
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return missing("consumer "+Durable(l.Subject)+" on stream "+StreamJobs, err)
 	}
@@ -78,26 +79,15 @@ type worker[B stage.Body] struct {
 	consumer jetstream.Consumer
 }
 
-// consume fetches one message after the other. ctx ends the fetching, kill ends the work in hand.
+// consume works on one message after the other. ctx ends the pulling, kill the work in hand.
 func (w *worker[B]) consume(ctx, kill context.Context) {
-	for ctx.Err() == nil {
-		msg, err := w.consumer.Next(jetstream.FetchMaxWait(fetchWait))
-		switch {
-		case err == nil:
-		case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoMessages):
-			continue
-		default:
-			// The server is away, or has no leader: the connection comes back by itself.
-			w.loop.Log.Debug("no message fetched", "stage", w.loop.Stage, "err", err)
-			wait(ctx, fetchWait)
-			continue
-		}
+	pull(ctx, w.consumer, w.loop.Log, func(msg jetstream.Msg) {
 		if ctx.Err() != nil {
 			w.giveBack(msg, 0)
 			return
 		}
 		w.one(kill, msg)
-	}
+	}, func(msg jetstream.Msg) { w.giveBack(msg, 0) })
 }
 
 // one takes a message to its outcome.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
@@ -33,25 +32,20 @@ func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Log
 	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamAdvisories, jetstream.ConsumerConfig{
 		Durable: "crash-loops", AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxDeliver: -1,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return missing("stream "+StreamAdvisories, err)
 	}
-	for ctx.Err() == nil {
-		msg, err := consumer.Next(jetstream.FetchMaxWait(fetchWait))
-		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-			continue
-		}
-		if err != nil {
-			wait(ctx, fetchWait)
-			continue
-		}
+	pull(ctx, consumer, log, func(msg jetstream.Msg) {
 		if err := b.buryCrashLoop(ctx, msg.Data(), version, log); err != nil {
 			log.Error("crash loop not buried yet", "err", err)
 			_ = msg.NakWithDelay(5 * time.Second) // else it comes back after its ack wait
-			continue
+			return
 		}
 		_ = msg.Ack() // else it comes again, and finds nothing to do
-	}
+	}, func(msg jetstream.Msg) { _ = msg.Nak() })
 	return nil
 }
 

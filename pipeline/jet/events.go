@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -24,25 +23,41 @@ type Announcement struct {
 	Raw       json.RawMessage
 }
 
+// watchPause is the pause after an error of the server's.
+const watchPause = 100 * time.Millisecond
+
 // Watch calls see for each event that is published from now on (or, with all, for those kept as well) until ctx ends or see returns an error. It
 // survives reconnects without losing or repeating an event. ready is called once nothing published from then on can be missed.
 func (b *Broker) Watch(ctx context.Context, all bool, ready func(), see func(Announcement) error) error {
-	policy := jetstream.DeliverNewPolicy
-	if all {
-		policy = jetstream.DeliverAllPolicy
+	// A place in the stream, not "what is new": that would be found anew after a reconnect, and skip what came meanwhile.
+	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: 1}
+	if !all {
+		stream, err := b.js.Stream(ctx, StreamEvents)
+		if err != nil {
+			return missing("stream "+StreamEvents, err)
+		}
+		config.OptStartSeq = stream.CachedInfo().State.LastSeq + 1
 	}
-	consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{DeliverPolicy: policy})
+	consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, config)
 	if err != nil {
 		return missing("stream "+StreamEvents, err)
 	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return missing("stream "+StreamEvents, err)
+	}
+	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Stop)() // it does not listen to ctx while the server is away
 	ready()
-	for ctx.Err() == nil {
-		msg, err := consumer.Next(jetstream.FetchMaxWait(fetchWait))
-		if errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-			continue
-		}
-		if err != nil {
-			wait(ctx, 100*time.Millisecond)
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			return fmt.Errorf("watch %s: %w", StreamEvents, err)
+		case err != nil:
+			wait(ctx, watchPause) // it goes on after the last event that was seen
 			continue
 		}
 		a, err := announcement(msg)
@@ -53,7 +68,6 @@ func (b *Broker) Watch(ctx context.Context, all bool, ready func(), see func(Ann
 			return err
 		}
 	}
-	return nil
 }
 
 func announcement(msg jetstream.Msg) (Announcement, error) {

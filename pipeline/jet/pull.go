@@ -1,0 +1,63 @@
+package jet
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// pullExpiry is how long the server keeps a request for a message; pullBeat how often it says meanwhile that it still does. Two beats missed, and the
+	// request is made again: it went down with a server, or nobody was there to take it.
+	pullExpiry = 10 * time.Second
+	pullBeat   = time.Second
+	// pullPause is the pause before a broken pull is opened again.
+	pullPause = time.Second
+	// drainWait bounds the wait, at the end, for the server to say that no message is on its way any more.
+	drainWait = time.Second
+)
+
+// pull calls see for each message of a consumer, one at a time and none ahead, until ctx ends. Then it asks for no more, and a message that was on its way
+// goes to late: nobody would miss it before its ack wait is over. It survives whatever happens to the server.
+func pull(ctx context.Context, consumer jetstream.Consumer, log *slog.Logger, see, late func(jetstream.Msg)) {
+	for ctx.Err() == nil {
+		messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat))
+		if err == nil {
+			err = pullFrom(ctx, messages, see)
+			drain(messages, late)
+		}
+		if ctx.Err() == nil {
+			log.Debug("pull ended, opening it again", "consumer", consumer.CachedInfo().Name, "err", err)
+			wait(ctx, pullPause)
+		}
+	}
+}
+
+// pullFrom returns when ctx ends or the pull is of no use any more.
+func pullFrom(ctx context.Context, messages jetstream.MessagesContext, see func(jetstream.Msg)) error {
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		switch {
+		case err == nil:
+			see(msg)
+		case errors.Is(err, jetstream.ErrNoHeartbeat): // it has been asked again
+		default:
+			return err
+		}
+	}
+}
+
+// drain ends a pull and passes on what the server had sent before it knew.
+func drain(messages jetstream.MessagesContext, late func(jetstream.Msg)) {
+	messages.Drain()
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(drainWait))
+		if err != nil {
+			return // closed, or the server is away: then it sends nothing either
+		}
+		late(msg)
+	}
+}
