@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/pdfmill/pdfmill/pipeline v0.0.0
 	golang.org/x/sys v0.50.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
