@@ -18,6 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	fakechild.Become()
 	becomeDoomedParent()
+	becomeServer()
 	os.Exit(m.Run())
 }
 

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
@@ -23,12 +19,8 @@ import (
 const (
 	// drainTime is how long after a worker's death its pipes are still read: a process that left its group may hold them open.
 	drainTime = time.Second
-	// groupTime bounds the wait for a killed process group to be gone.
-	groupTime = 5 * time.Second
 	// writeTime bounds writing one message to a worker that doesn't read.
 	writeTime = 10 * time.Second
-	// oomScore makes the kernel prefer a worker, which is replaced, to the service, when the machine has no memory left.
-	oomScore = 500
 )
 
 // Config says how to run one worker process.
@@ -147,11 +139,7 @@ func (p *Process) Kill(cause error) {
 }
 
 // killGroup must not be called once the process is reaped.
-func (p *Process) killGroup() {
-	if err := unix.Kill(-p.info.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		p.log.Error("can't kill the worker's process group", "error", err)
-	}
-}
+func (p *Process) killGroup() { killGroup(p.info.PID, p.log) }
 
 // Stop asks the worker to exit, waits for that at most for grace, then kills its process group; it returns when both are gone. There is no
 // SIGTERM between: a worker that doesn't obey the message is stuck, and the signal would tell it nothing more. The error says that it had to be
@@ -234,10 +222,7 @@ func (p *Process) spawn() error {
 	p.cmd.Env = append(append([]string{}, p.cfg.Command.Env...), TokenVariable+"="+p.token)
 	p.cmd.Stdout, p.cmd.Stderr = outputIn, outputIn
 	p.cmd.ExtraFiles = []*os.File{requestsIn, repliesOut}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-
-	// What this process was itself started with, beyond the standard three, isn't the worker's either. Best effort: Linux 5.11 and later.
-	_ = unix.CloseRange(protocol.FDRequests, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	isolate(p.cmd)
 
 	started := make(chan error, 1)
 	go p.own(started)
@@ -262,7 +247,7 @@ func (p *Process) own(started chan<- error) {
 	p.info.PID, p.info.StartedAt = pid, time.Now()
 	p.log = p.cfg.Log.With("worker", p.cfg.Name, "pid", pid)
 	p.writer = protocol.NewWriter(p.requests)
-	_ = os.WriteFile(procPath(pid, "oom_score_adj"), []byte(strconv.Itoa(oomScore)), 0) // the service works without
+	expendable(pid)
 	if err := p.cfg.Registry.remember(pid, p.token); err != nil {
 		p.log.Warn("this worker can't be found by a later run", "error", err)
 	}
@@ -274,7 +259,7 @@ func (p *Process) own(started chan<- error) {
 	started <- nil
 
 	awaitExit(pid)
-	p.endGroup()
+	endGroup(pid, p.log)
 	p.reap()
 
 	// Nobody of the group writes any more. What is in the pipes is still read: the last words matter most.
@@ -291,30 +276,6 @@ func (p *Process) own(started chan<- error) {
 	readers.Wait()
 	_ = p.replies.Close()
 	_ = p.output.Close()
-}
-
-// awaitExit waits for the end of a child and leaves it unreaped, so that its pid and group keep their numbers.
-func awaitExit(pid int) {
-	for {
-		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-}
-
-// endGroup kills what the dead leader has left, and waits until it is gone.
-func (p *Process) endGroup() {
-	for deadline := time.Now().Add(groupTime); ; time.Sleep(2 * time.Millisecond) {
-		p.killGroup()
-		left := members(p.info.PID)
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			p.log.Error("processes of the worker survive SIGKILL", "pids", left)
-			return
-		}
-	}
 }
 
 // reap takes the exit status. From here on the pid may be somebody else's.
