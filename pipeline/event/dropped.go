@@ -19,6 +19,8 @@ type Dropped struct {
 	Records   []DroppedRecord `json:"Records"`
 	// Pass counts replays of this drop; 0 for a new one.
 	Pass int `json:"pdfmill_pass,omitempty"`
+	// BeganAt is when a replay started this pass; zero for a new drop.
+	BeganAt time.Time `json:"pdfmill_began_at,omitzero"`
 	// Set holds options that a replay changes, by name, over those of the object's metadata.
 	Set map[string]string `json:"pdfmill_set,omitempty"`
 }
@@ -86,7 +88,7 @@ func (d Dropped) Work() job.Job {
 		return job.Job{Pass: d.Pass}
 	}
 	id := document.Digest("drop", s.Version())
-	return job.Job{ID: id, Drop: id, Pass: d.Pass, Source: s, Options: job.Default(), AcceptedAt: s.ModTime}
+	return job.Job{ID: id, Drop: id, Pass: d.Pass, Source: s, Options: job.Default(), AcceptedAt: s.ModTime, BeganAt: d.BeganAt}
 }
 
 // MessageID is the same for every hint about the same state of the object.

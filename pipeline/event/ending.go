@@ -5,16 +5,17 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
 // Ending returns what must be published after a message was dead-lettered, so that its job still ends where a subscriber can see it. It
 // is a pure function of the record: any process can end a job for a stage that is not there to do it itself.
 //
-// A lost range does not end its document: the publisher hears of the lost pages and decides. Everything else does.
+// A lost range does not end its document: the publisher hears of the lost pages and decides. Everything else does, a cancellation in any stage too.
 // seq is the record's place in the stream of dead letters.
 func Ending(r deadletter.Record, seq uint64, now time.Time) []stage.Output {
-	if r.Stage == stage.GPURunner {
+	if r.Stage == stage.GPURunner && r.Class != failure.Cancelled {
 		var m Range
 		if json.Unmarshal(r.Payload, &m) == nil && m.Validate() == nil {
 			return []stage.Output{lost(r, m).Output()}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
 	"github.com/pdfmill/pdfmill/pipeline/job"
@@ -23,7 +24,7 @@ func Replay(r deadletter.Record, pass int, set map[string]string, fromStart bool
 	if err := j.Validate(); err != nil {
 		return stage.Output{}, fmt.Errorf("replay dead letter %s: %w (try to replay it from the start)", r.ID, err)
 	}
-	j.Pass = pass
+	j.Pass, j.BeganAt = pass, time.Now().UTC()
 	if err := change(&j.Options, set); err != nil {
 		return stage.Output{}, fmt.Errorf("replay dead letter %s: %w", r.ID, err)
 	}
@@ -48,7 +49,7 @@ func replayDropped(r deadletter.Record, pass int, set map[string]string) (stage.
 	if err := change(&options, set); err != nil { // said now to a person, rather than by ingest in a dead letter
 		return stage.Output{}, fmt.Errorf("replay dead letter %s: %w", r.ID, err)
 	}
-	d.Pass = pass
+	d.Pass, d.BeganAt = pass, time.Now().UTC()
 	if len(set) > 0 {
 		merged := maps.Clone(set)
 		for name, value := range d.Set { // what an earlier replay changed stays changed

@@ -36,6 +36,7 @@ const (
 	EngineMissing    Class = "engine-missing"
 	EngineError      Class = "engine-error"
 	InvalidMessage   Class = "invalid-message"
+	Cancelled        Class = "cancelled"
 )
 
 // policy is what a class means to whoever has to decide.
@@ -59,6 +60,7 @@ var policies = map[Class]policy{
 	SourceChanged:    {permanent: true},
 	InvalidMessage:   {permanent: true},
 	CrashLoop:        {permanent: true, replay: true},
+	Cancelled:        {permanent: true, replay: true},
 	EngineMissing:    {permanent: true, replay: true},
 	StoreUnavailable: {replay: true},
 	Unhealthy:        {replay: true},

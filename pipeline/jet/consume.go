@@ -3,50 +3,49 @@ package jet
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/pdfmill/pdfmill/pipeline/deadletter"
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
-// Loop describes how a stage consumes one subject.
+// Loop describes how a stage consumes one subject. What it holds in memory is bounded: Concurrency messages, each at most the server's max_payload.
 type Loop struct {
 	Stage       string
 	Subject     string
 	Concurrency int           // messages in work at once
 	Grace       time.Duration // for the message in hand at shutdown; default 20 s
-	Observer    Observer      // may be nil
-	Version     string        // of pdfmill, for dead letters
-	Log         *slog.Logger
+	// StorePatience is how long a message is held, alive, while the store refuses, before that counts as a failure of the message; default 10 min.
+	StorePatience time.Duration
+	Observer      Observer // may be nil
+	Version       string   // of pdfmill, for dead letters
+	Log           *slog.Logger
 }
 
 const (
-	defaultGrace = 20 * time.Second
-	// publishWait bounds one attempt to publish an outcome; the message stays in hand and is tried again.
-	publishWait = 15 * time.Second
+	defaultGrace         = 20 * time.Second
+	defaultStorePatience = 10 * time.Minute
 )
 
 // Run consumes until ctx ends, then drains: no new message, the ones in hand get Grace, then are given back at once. It returns
 // an error only when the consumer can't be made.
 //
-//	pull ─▶ decode ─▶ handle (heartbeats) ─▶ publish outputs ─▶ ack, confirmed
-//	           │          │ failed: transient ─▶ nak with delay
-//	           └──────────┴ failed: permanent, or budget spent ─▶ publish dead letter ─▶ publish the job's ending ─▶ ack
+//	pull ─▶ decode ─▶ cancelled? ─▶ handle (heartbeats) ─▶ publish outputs ─▶ ack, confirmed
+//	           │          │             │ store away: hold the message, try again
+//	           │          │             │ failed: transient ─▶ nak with delay
+//	           └──────────┴─────────────┴ failed: permanent, or budget spent ─▶ publish dead letter ─▶ publish the job's ending ─▶ ack
 //
-// Whatever is published before the ack is idempotent by id, so that dying anywhere only repeats it.
+// Whatever is published before the ack is idempotent by id, so that dying anywhere only repeats it. A broker or a store that refuses (full, leaderless,
+// away) holds the stage back and fails no document.
 func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Handler[B]) error {
 	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamJobs, Consumer(l.Subject))
 	if ctx.Err() != nil {
@@ -58,10 +57,21 @@ func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Hand
 	if l.Grace == 0 {
 		l.Grace = defaultGrace
 	}
-	w := &worker[B]{broker: b, loop: l, handle: handle, consumer: consumer}
+	if l.StorePatience == 0 {
+		l.StorePatience = defaultStorePatience
+	}
+	cancels, err := b.followCancels(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w := &worker[B]{broker: b, loop: l, handle: handle, consumer: consumer, cancels: cancels}
 	kill, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group sync.WaitGroup
+	group.Go(func() { cancels.run(ctx, l.Log) })
 	for range max(l.Concurrency, 1) {
 		group.Go(func() { w.consume(ctx, kill) })
 	}
@@ -77,6 +87,7 @@ type worker[B stage.Body] struct {
 	loop     Loop
 	handle   stage.Handler[B]
 	consumer jetstream.Consumer
+	cancels  *cancels
 }
 
 // consume works on one message after the other. ctx ends the pulling, kill the work in hand.
@@ -86,58 +97,80 @@ func (w *worker[B]) consume(ctx, kill context.Context) {
 			w.giveBack(msg, 0)
 			return
 		}
-		w.one(kill, msg)
+		w.one(ctx, kill, msg)
 	}, func(msg jetstream.Msg) { w.giveBack(msg, 0) })
 }
 
-// one takes a message to its outcome.
-func (w *worker[B]) one(kill context.Context, msg jetstream.Msg) {
+// one takes a message to its outcome. drain says that the process wants to stop, kill that it does.
+func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		w.loop.Log.Error("message without JetStream metadata", "subject", msg.Subject(), "err", err)
 		return
 	}
-	ctx, cancel := context.WithCancel(kill)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(kill)
+	defer cancel(nil)
 	defer keepAlive(ctx, msg)()
 
 	started := time.Now()
 	d := stage.Delivery[B]{Attempt: int(meta.NumDelivered)}
-	outputs, err := w.work(ctx, msg, &d)
-	o := Observation{
-		Stage: w.loop.Stage, Outcome: Done, Attempt: d.Attempt, Seconds: time.Since(started).Seconds(), Outputs: outputs, Err: err,
-		Work: d.Body.Work(), Range: rangeOf(d.Body),
+	var outputs []stage.Output
+	past := false
+	err = decode(msg, &d)
+	o := Observation{Stage: w.loop.Stage, Outcome: Started, Attempt: d.Attempt, Work: d.Body.Work(), Range: rangeOf(d.Body), Stored: meta.Timestamp}
+	w.observe(o)
+	if err == nil {
+		release := w.cancels.watch(o.Work, cancel)
+		defer release()
+		crashpoint.Reach(w.loop.Stage, crashpoint.BeforeWork)
+		if ctx.Err() == nil {
+			outputs, err = w.hold(ctx, drain, d)
+			// What ingest has done it has published; cancelling it then would end one document twice.
+			past = err == nil && w.loop.Stage == stage.Ingest
+		}
+	}
+	o.Outcome, o.Seconds, o.Outputs, o.Err = Done, time.Since(started).Seconds(), outputs, err
+	if c := w.cancels.of(o.Work); c != nil && !past && kill.Err() == nil {
+		w.cancelled(kill, msg, meta, o, *c)
+		return
 	}
 	if err == nil {
-		if err = w.publish(ctx, outputs); err == nil {
+		crashpoint.Reach(w.loop.Stage, crashpoint.AfterStore)
+		if err = w.publish(ctx, meta, outputs); err == nil {
 			w.ack(ctx, msg)
 			w.observe(o)
 			return
 		}
 		err = failure.New(failure.StoreUnavailable, "publish what follows", "", err)
 	}
-	if kill.Err() != nil {
+	if kill.Err() != nil || (drain.Err() != nil && failure.ClassOf(err, "") == failure.StoreUnavailable) {
 		w.giveBack(msg, 0)
+		o.Outcome, o.Outputs = GivenBack, nil
+		w.observe(o)
 		return
 	}
 	w.failed(ctx, msg, meta, o, err)
 }
 
-// work decodes and handles a message; a panic is a failure of the message, not of the process.
-func (w *worker[B]) work(ctx context.Context, msg jetstream.Msg, d *stage.Delivery[B]) (outputs []stage.Output, err error) {
+// decode reads a message; what can't be read or makes no sense is class invalid-message.
+func decode[B stage.Body](msg jetstream.Msg, d *stage.Delivery[B]) error {
+	if err := json.Unmarshal(msg.Data(), &d.Body); err != nil {
+		return failure.New(failure.InvalidMessage, "decode message", msg.Subject(), err)
+	}
+	if err := d.Body.Validate(); err != nil {
+		return failure.New(failure.InvalidMessage, "read message", msg.Subject(), err)
+	}
+	return nil
+}
+
+// work handles a message; a panic is a failure of the message, not of the process.
+func (w *worker[B]) work(ctx context.Context, d stage.Delivery[B]) (outputs []stage.Output, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = failure.Newf(failure.Crash, "handle message in", w.loop.Stage, "panic: %v", cause).WithDetail(string(debug.Stack()))
 		}
 	}()
-	if err := json.Unmarshal(msg.Data(), &d.Body); err != nil {
-		return nil, failure.New(failure.InvalidMessage, "decode message", msg.Subject(), err)
-	}
-	if err := d.Body.Validate(); err != nil {
-		return nil, failure.New(failure.InvalidMessage, "read message", msg.Subject(), err)
-	}
-	w.observe(Observation{Stage: w.loop.Stage, Outcome: Started, Work: d.Body.Work(), Range: rangeOf(d.Body), Attempt: d.Attempt})
-	return w.handle(ctx, *d)
+	return w.handle(ctx, d)
 }
 
 // failed retries or buries.
@@ -159,6 +192,8 @@ func (w *worker[B]) failed(ctx context.Context, msg jetstream.Msg, meta *jetstre
 		// Nothing is lost: the message is still in the queue and comes back.
 		log.Error("could not bury a dead message, will try again", "err", err)
 		w.giveBack(msg, 5*time.Second)
+		o.Outcome = GivenBack
+		w.observe(o)
 		return
 	}
 	w.ack(ctx, msg)
@@ -167,55 +202,15 @@ func (w *worker[B]) failed(ctx context.Context, msg jetstream.Msg, meta *jetstre
 	w.observe(o)
 }
 
-func (w *worker[B]) record(msg jetstream.Msg, meta *jetstream.MsgMetadata, o Observation) deadletter.Record {
-	host, _ := os.Hostname() // an unknown host is an empty one
-	return deadletter.Record{
-		ID:    deadletter.RecordID(w.loop.Stage, messageID(msg.Headers(), meta.Sequence.Stream)),
-		Stage: w.loop.Stage, Class: o.Class, Message: failure.Sentence(o.Err), Chain: failure.Chain(o.Err), Detail: failure.DetailOf(o.Err),
-		Job: o.Work, PageRange: o.Range, Subject: msg.Subject(), Headers: msg.Headers(), Payload: deadletter.RawPayload(msg.Data()),
-		Sequence: meta.Sequence.Stream, Attempts: o.Attempt, FirstAttempt: meta.Timestamp, DiedAt: time.Now().UTC(), Host: host, Version: w.loop.Version,
-	}
-}
-
-// messageID is the id a message was published with, or one made of its place in the stream.
-func messageID(headers nats.Header, sequence uint64) string {
-	if id := headers.Get(jetstream.MsgIDHeader); id != "" {
-		return id
-	}
-	return fmt.Sprintf("%s:%d", StreamJobs, sequence)
-}
-
-// bury publishes the dead letter, then what ends the job.
-func (b *Broker) bury(ctx context.Context, r deadletter.Record) ([]stage.Output, error) {
-	seq, err := deadletter.Publish(ctx, b.js, r)
-	if err != nil {
-		return nil, err
-	}
-	endings := event.Ending(r, seq, r.DiedAt)
-	return endings, b.Publish(ctx, endings...)
-}
-
-// publish tries until it succeeds or the work is to end: a refusing broker (full, leaderless, away) holds the stage back, it fails no document.
-func (w *worker[B]) publish(ctx context.Context, outputs []stage.Output) error {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, publishWait)
-		err := w.broker.Publish(attempt, outputs...)
-		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrMaxPayload) {
-			return err
-		}
-		w.loop.Log.Warn("publish refused, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
-		wait(ctx, pause)
-	}
-}
-
 // ack confirms the end of a message. When it fails the message comes again, and finds its work done.
 func (w *worker[B]) ack(ctx context.Context, msg jetstream.Msg) {
+	crashpoint.Reach(w.loop.Stage, crashpoint.BeforeAck)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := msg.DoubleAck(ctx); err != nil {
 		w.loop.Log.Warn("ack not confirmed: the message will come again", "stage", w.loop.Stage, "err", err)
 	}
+	crashpoint.Reach(w.loop.Stage, crashpoint.AfterAck)
 }
 
 func (w *worker[B]) giveBack(msg jetstream.Msg, delay time.Duration) {
@@ -228,27 +223,6 @@ func (w *worker[B]) observe(o Observation) {
 	if w.loop.Observer != nil {
 		w.loop.Observer.Observe(o)
 	}
-}
-
-// keepAlive sends heartbeats for msg until the returned function is called, which waits for the last one.
-func keepAlive(ctx context.Context, msg jetstream.Msg) (stop func()) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		ticker := time.NewTicker(AckWait / 3)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				_ = msg.InProgress() // a lost heartbeat is made up by the next; a lost connection by redelivery
-			}
-		}
-	})
-	return func() { close(done); group.Wait() }
 }
 
 // rangeOf is the page range a body is about, when it is about one.

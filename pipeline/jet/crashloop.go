@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/pdfmill/pdfmill/pipeline/deadletter"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
@@ -38,6 +37,12 @@ func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Log
 	if err != nil {
 		return missing("stream "+StreamAdvisories, err)
 	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		left := stranded{broker: b}
+		left.run(ctx, log, func(seq uint64) error { return b.buryMessage(ctx, seq, MaxDeliver, version, log) })
+	})
 	pull(ctx, consumer, log, func(msg jetstream.Msg) {
 		if err := b.buryCrashLoop(ctx, msg.Data(), version, log); err != nil {
 			log.Error("crash loop not buried yet", "err", err)
@@ -49,43 +54,39 @@ func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Log
 	return nil
 }
 
-// buryCrashLoop moves the message that an advisory names to the dead letters. It is idempotent: a message that is gone was dealt with.
+// buryCrashLoop moves the message that an advisory names to the dead letters.
 func (b *Broker) buryCrashLoop(ctx context.Context, data []byte, version string, log *slog.Logger) error {
 	var a advisory
 	if err := json.Unmarshal(data, &a); err != nil || a.Stream != StreamJobs {
 		log.Error("advisory not understood", "advisory", string(data))
 		return nil
 	}
+	return b.buryMessage(ctx, a.StreamSeq, a.Deliveries, version, log)
+}
+
+// buryMessage moves a message that nobody will be given again to the dead letters. It is idempotent: a message that is gone was dealt with.
+func (b *Broker) buryMessage(ctx context.Context, seq uint64, deliveries int, version string, log *slog.Logger) error {
 	stream, err := b.js.Stream(ctx, StreamJobs)
 	if err != nil {
 		return missing("stream "+StreamJobs, err)
 	}
-	raw, err := stream.GetMsg(ctx, a.StreamSeq)
+	raw, err := stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read message %d of %s: %w", a.StreamSeq, StreamJobs, err)
+		return fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
 	}
-	name := StageOf(raw.Subject)
-	host, _ := os.Hostname() // an unknown host is an empty one
-	record := deadletter.Record{
-		ID: deadletter.RecordID(name, messageID(raw.Header, a.StreamSeq)), Stage: name, Class: failure.CrashLoop,
-		Message: fmt.Sprintf("delivered %d times without an end: whoever works on it dies or freezes", a.Deliveries),
-		Job:     workOf(name, raw.Data), Subject: raw.Subject, Headers: raw.Header, Payload: deadletter.RawPayload(raw.Data),
-		Sequence: a.StreamSeq, Attempts: a.Deliveries, FirstAttempt: raw.Time, DiedAt: time.Now().UTC(), Host: host, Version: version,
-	}
-	var m event.Range
-	if name == stage.GPURunner && json.Unmarshal(raw.Data, &m) == nil {
-		record.PageRange = &m.Range
-	}
+	record := queued(raw).record()
+	record.Class, record.Attempts, record.Version = failure.CrashLoop, deliveries, version
+	record.Message = fmt.Sprintf("delivered %d times without an end: whoever works on it dies or freezes", deliveries)
 	if _, err := b.bury(ctx, record); err != nil {
 		return err
 	}
-	if err := stream.DeleteMsg(ctx, a.StreamSeq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("delete message %d of %s: %w", a.StreamSeq, StreamJobs, err)
+	if err := stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("delete message %d of %s: %w", seq, StreamJobs, err)
 	}
-	log.Warn("crash loop buried", "stage", name, "dead_letter", record.ID, "source", record.Job.Source.Path())
+	log.Warn("crash loop buried", "stage", record.Stage, "dead_letter", record.ID, "source", record.Job.Source.Path())
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -71,10 +72,16 @@ func (b *Broker) Watch(ctx context.Context, all bool, ready func(), see func(Ann
 }
 
 func announcement(msg jetstream.Msg) (Announcement, error) {
-	a := Announcement{ID: msg.Headers().Get("ce-id"), Subject: msg.Subject(), Raw: msg.Data()}
+	a, err := announce(msg.Subject(), msg.Headers(), msg.Data())
 	if meta, err := msg.Metadata(); err == nil {
 		a.Sequence, a.Time = meta.Sequence.Stream, meta.Timestamp
 	}
+	return a, err
+}
+
+// announce decodes an event.
+func announce(subject string, header nats.Header, data []byte) (Announcement, error) {
+	a := Announcement{ID: header.Get("ce-id"), Subject: subject, Raw: data}
 	var body any
 	switch a.Subject {
 	case event.SubjectConverted:
@@ -84,7 +91,7 @@ func announcement(msg jetstream.Msg) (Announcement, error) {
 		a.Failed = &event.Failed{}
 		body = a.Failed
 	}
-	if err := json.Unmarshal(msg.Data(), body); err != nil {
+	if err := json.Unmarshal(data, body); err != nil {
 		return a, fmt.Errorf("decode %s %s: %w", a.Subject, a.ID, err)
 	}
 	return a, nil

@@ -15,6 +15,10 @@ const (
 	Done    = "done"
 	Retried = "retried"
 	Died    = "dead"
+	// GivenBack says that the message goes back to the queue through no fault of its own: the process stops, or the broker is away.
+	GivenBack = "given-back"
+	// Cancelled says that nobody wants the job any more.
+	Cancelled = "cancelled"
 )
 
 // Observation is what the loop tells about one message.
@@ -28,6 +32,7 @@ type Observation struct {
 	Err     error
 	Delay   time.Duration // before the next attempt
 	Seconds float64       // spent in the handler
+	Stored  time.Time     // when the message came into the queue
 	Outputs []stage.Output
 }
 

@@ -26,6 +26,7 @@ const (
 	KVJobs           = "pdf_jobs"
 	KVSources        = "pdf_sources"
 	KVReplays        = deadletter.Replays
+	KVCancels        = "pdf_cancels"
 )
 
 // Limits of the topology.
@@ -39,6 +40,8 @@ const (
 	MaxDeliver = 8
 	// MaxAckPending bounds the messages in work over all replicas of a stage.
 	MaxAckPending = 4096
+	// MaxQueued bounds the messages waiting on one subject. Whoever would publish one more waits with its own message in hand.
+	MaxQueued = 1_000_000
 	// EventsMaxAge and EventsMaxBytes bound what subscribers can catch up on.
 	EventsMaxAge   = 30 * 24 * time.Hour
 	EventsMaxBytes = 8 << 30
@@ -52,7 +55,7 @@ func Streams(replicas int) []jetstream.StreamConfig {
 		{
 			Name: StreamJobs, Description: "work in hand", Subjects: []string{event.SubjectDropped, event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, Replicas: replicas,
-			Duplicates: DedupeWindow, AllowAtomicPublish: true,
+			Duplicates: DedupeWindow, AllowAtomicPublish: true, MaxMsgsPerSubject: MaxQueued, DiscardNewPerSubject: true,
 		},
 		{
 			Name: StreamEvents, Description: "what became of every document", Subjects: []string{event.SubjectConverted, event.SubjectFailed},
@@ -79,6 +82,7 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 		{Bucket: KVJobs, Description: "where each job is: a projection, never the truth", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 		{Bucket: KVSources, Description: "which state of which object was taken", Replicas: replicas, History: 1},
 		{Bucket: KVReplays, Description: "how far each drop was replayed", Replicas: replicas, History: 1},
+		{Bucket: KVCancels, Description: "which jobs are not wanted any more", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 	}
 }
 

@@ -24,6 +24,10 @@ type Job struct {
 	Options       Options         `json:"options"`
 	CorrelationID string          `json:"correlation_id,omitempty"`
 	AcceptedAt    time.Time       `json:"accepted_at"`
+	// BeganAt is when a replay started this pass; zero for the first.
+	BeganAt time.Time `json:"began_at,omitzero"`
+	// Generation is the least generation of good results that this pass may use, and the one of those it makes; see RangePrefix.
+	Generation int64 `json:"generation,omitempty"`
 }
 
 // New identifies the work that a drop asks for.
@@ -49,6 +53,14 @@ func ID(sourceSHA256 string, o Options) string {
 
 // PassID names this pass of this drop: effects that belong to a pass, not to the work, are keyed by it.
 func (j Job) PassID() string { return fmt.Sprintf("%s-%d", j.Drop, j.Pass) }
+
+// Began is when this pass was started, by the clock of whoever started it.
+func (j Job) Began() time.Time {
+	if j.BeganAt.IsZero() {
+		return j.AcceptedAt
+	}
+	return j.BeganAt
+}
 
 // Validate reports what a message with this job lacks; it guards every stage's entrance.
 func (j Job) Validate() error {

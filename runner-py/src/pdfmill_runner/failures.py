@@ -32,6 +32,7 @@ class FailureClass(str, Enum):
     ENGINE_MISSING = "engine-missing"
     ENGINE_ERROR = "engine-error"
     INVALID_MESSAGE = "invalid-message"
+    CANCELLED = "cancelled"
 
 
 # After these the process can't be trusted: a destroyed device context stays destroyed, and memory that ran out once

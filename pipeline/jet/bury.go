@@ -1,0 +1,47 @@
+package jet
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
+	"github.com/pdfmill/pdfmill/pipeline/deadletter"
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// record is everything known about why a message died.
+func (w *worker[B]) record(msg jetstream.Msg, meta *jetstream.MsgMetadata, o Observation) deadletter.Record {
+	host, _ := os.Hostname() // an unknown host is an empty one
+	return deadletter.Record{
+		ID:    deadletter.RecordID(w.loop.Stage, messageID(msg.Headers(), meta.Sequence.Stream)),
+		Stage: w.loop.Stage, Class: o.Class, Message: failure.Sentence(o.Err), Chain: failure.Chain(o.Err), Detail: failure.DetailOf(o.Err),
+		Job: o.Work, PageRange: o.Range, Subject: msg.Subject(), Headers: msg.Headers(), Payload: deadletter.RawPayload(msg.Data()),
+		Sequence: meta.Sequence.Stream, Attempts: o.Attempt, FirstAttempt: meta.Timestamp, DiedAt: time.Now().UTC(), Host: host, Version: w.loop.Version,
+	}
+}
+
+// messageID is the id a message was published with, or one made of its place in the stream.
+func messageID(headers nats.Header, sequence uint64) string {
+	if id := headers.Get(jetstream.MsgIDHeader); id != "" {
+		return id
+	}
+	return fmt.Sprintf("%s:%d", StreamJobs, sequence)
+}
+
+// bury publishes the dead letter, then what ends the job.
+func (b *Broker) bury(ctx context.Context, r deadletter.Record) ([]stage.Output, error) {
+	seq, err := deadletter.Publish(ctx, b.js, r)
+	if err != nil {
+		return nil, err
+	}
+	crashpoint.Reach(r.Stage, crashpoint.AfterBury)
+	endings := event.Ending(r, seq, r.DiedAt)
+	return endings, b.publishOnce(ctx, r.FirstAttempt, r.Attempts > 1, endings)
+}

@@ -1,0 +1,137 @@
+package jet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/job"
+)
+
+// errCancelled is why the work on a cancelled job ends.
+var errCancelled = errors.New("the job was cancelled")
+
+// cancels knows every cancellation, and ends the work in hand that a new one is about.
+type cancels struct {
+	kv      jetstream.KeyValue
+	watcher jetstream.KeyWatcher
+
+	mu     sync.Mutex
+	all    map[string]Cancellation // by job
+	inHand map[string]map[*inHand]struct{}
+}
+
+type inHand struct {
+	work job.Job
+	end  context.CancelCauseFunc
+}
+
+// followCancels returns when every cancellation that there is is known.
+func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
+	kv, err := b.js.KeyValue(ctx, KVCancels)
+	if err != nil {
+		return nil, missing("KV bucket "+KVCancels, err)
+	}
+	c := &cancels{kv: kv, all: map[string]Cancellation{}, inHand: map[string]map[*inHand]struct{}{}}
+	return c, c.open(ctx)
+}
+
+// open starts watching and takes in what is there.
+func (c *cancels) open(ctx context.Context) (err error) {
+	if c.watcher, err = c.kv.WatchAll(ctx, jetstream.IgnoreDeletes()); err != nil {
+		return fmt.Errorf("watch %s: %w", KVCancels, err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-c.watcher.Updates():
+			if !open {
+				return fmt.Errorf("watch %s: the server ended it", KVCancels)
+			}
+			if entry == nil {
+				return nil
+			}
+			c.take(entry)
+		}
+	}
+}
+
+// run takes in what comes, until ctx ends.
+func (c *cancels) run(ctx context.Context, log *slog.Logger) {
+	defer func() { _ = c.watcher.Stop() }() // the connection's end stops it too
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case entry, open := <-c.watcher.Updates():
+			if open {
+				if entry != nil {
+					c.take(entry)
+				}
+				continue
+			}
+		}
+		for err := c.open(ctx); err != nil && ctx.Err() == nil; err = c.open(ctx) {
+			log.Warn("lost sight of cancellations, looking again", "err", err)
+			wait(ctx, time.Second)
+		}
+	}
+}
+
+func (c *cancels) take(entry jetstream.KeyValueEntry) {
+	if strings.Contains(entry.Key(), ".") {
+		return // a mark that an end was told
+	}
+	var one Cancellation
+	if json.Unmarshal(entry.Value(), &one) != nil || one.Job == "" {
+		return // written by a newer version
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all[one.Job] = one
+	for h := range c.inHand[one.Job] {
+		if !h.work.Began().After(one.At) {
+			h.end(errCancelled)
+		}
+	}
+}
+
+// of returns the cancellation of a pass, or nil.
+func (c *cancels) of(work job.Job) *Cancellation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, is := c.all[work.ID]
+	if work.ID == "" || !is || work.Began().After(one.At) {
+		return nil
+	}
+	return &one
+}
+
+// watch has end called when the pass is cancelled, or is already, until release is called.
+func (c *cancels) watch(work job.Job, end context.CancelCauseFunc) (release func()) {
+	h := &inHand{work: work, end: end}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inHand[work.ID] == nil {
+		c.inHand[work.ID] = map[*inHand]struct{}{}
+	}
+	c.inHand[work.ID][h] = struct{}{}
+	if one, is := c.all[work.ID]; is && !work.Began().After(one.At) {
+		end(errCancelled)
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if delete(c.inHand[work.ID], h); len(c.inHand[work.ID]) == 0 {
+			delete(c.inHand, work.ID)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+package jet
+
+import "time"
+
+// SetRemembered makes the loop distrust the broker's memory of ids after d, until the returned function is called.
+func SetRemembered(d time.Duration) (reset func()) {
+	was := remembered
+	remembered = d
+	return func() { remembered = was }
+}
+
+// SetStrandedEvery changes how often stranded messages are looked for, until the returned function is called.
+func SetStrandedEvery(d time.Duration) (reset func()) {
+	was := strandedEvery
+	strandedEvery = d
+	return func() { strandedEvery = was }
+}
+
+// Merge is merge.
+func Merge(was, news Status) Status { return merge(was, news) }

@@ -1,0 +1,59 @@
+package jet
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// publishWait bounds one attempt to publish an outcome; the message stays in hand and is tried again.
+const publishWait = 15 * time.Second
+
+// hold handles a message, and handles it again for as long as the store refuses: keeping it costs no attempt, and fetching others would only fail
+// them too. It ends early when the process wants to stop (drain) or the work must (ctx).
+func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]stage.Output, error) {
+	until := time.Now().Add(w.loop.StorePatience)
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		outputs, err := w.work(ctx, d)
+		if failure.ClassOf(err, "") != failure.StoreUnavailable || failure.Permanent(err) || ctx.Err() != nil || drain.Err() != nil || time.Now().After(until) {
+			return outputs, err
+		}
+		w.loop.Log.Warn("the store refuses, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
+		waitFor(pause, ctx.Done(), drain.Done())
+	}
+}
+
+// publish tries until it succeeds or the work is to end: a refusing broker (full, leaderless, away) holds the stage back, it fails no document.
+func (w *worker[B]) publish(ctx context.Context, meta *jetstream.MsgMetadata, outputs []stage.Output) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, publishWait)
+		err := w.broker.publishOnce(attempt, meta.Timestamp, meta.NumDelivered > 1, outputs)
+		cancel()
+		if err == nil && len(outputs) > 0 {
+			crashpoint.Reach(w.loop.Stage, crashpoint.AfterPublish)
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrMaxPayload) {
+			return err
+		}
+		w.loop.Log.Warn("publish refused, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
+		wait(ctx, pause)
+	}
+}
+
+// waitFor pauses until one of the channels is closed, at most d.
+func waitFor(d time.Duration, a, b <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-a:
+	case <-b:
+	case <-timer.C:
+	}
+}
