@@ -17,6 +17,7 @@ type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the pipeline: whatever is put into its inbox is converted and announced."`
 	Submit  submitCommand  `cmd:"" help:"Put files into the inbox of a running pipeline."`
 	Status  statusCommand  `cmd:"" help:"Show where jobs are."`
+	Cancel  cancelCommand  `cmd:"" help:"Stop jobs that nobody wants any more."`
 	Watch   watchCommand   `cmd:"" help:"Print events as they come."`
 	Dead    deadCommand    `cmd:"" help:"List, explain, replay and drop what could not be converted."`
 	Check   checkCommand   `cmd:"" help:"Say what the validator makes of files, without converting them."`

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"os"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
@@ -44,21 +44,19 @@ func (s selection) empty() bool { return s == selection{} }
 
 // withBox calls do with the dead letters of the pipeline.
 func (r remote) withBox(g *globals, std streams, do func(context.Context, *deadletter.Box, *jet.Broker) error) error {
-	stop, ctx, done := interruptible()
-	defer done()
-	ctx = untilStop(ctx, stop)
-	e, err := r.endpoints()
-	if err != nil {
-		return err
+	return r.withBroker(g, std, func(ctx context.Context, broker *jet.Broker) error {
+		box, err := deadletter.NewBox(ctx, broker.JS())
+		if err != nil {
+			return err
+		}
+		return do(ctx, box, broker)
+	})
+}
+
+// byWhom is who asks for something: as told, or the user of the system.
+func byWhom(told string) string {
+	if told != "" {
+		return told
 	}
-	broker, err := r.broker(ctx, e, g.logger(std.err, slog.LevelError))
-	if err != nil {
-		return err
-	}
-	defer broker.Close()
-	box, err := deadletter.NewBox(ctx, broker.JS())
-	if err != nil {
-		return err
-	}
-	return do(ctx, box, broker)
+	return os.Getenv("USER")
 }

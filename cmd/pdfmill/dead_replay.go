@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -44,11 +46,16 @@ func (c *deadReplay) Run(g *globals, std streams) error {
 		if err := f.Validate(); err != nil {
 			return usage(err, "")
 		}
+		var bar *replayBar
+		if !g.JSON && term.IsTerminal(int(std.err.Fd())) {
+			bar = newReplayBar(std.err)
+		}
 		report, err := box.Replay(ctx, f, deadletter.Options{
-			DryRun: c.DryRun, Rate: c.Rate, From: c.From, Set: c.Set, By: c.by(), Again: c.Again,
+			DryRun: c.DryRun, Rate: c.Rate, From: c.From, Set: c.Set, By: byWhom(c.By), Again: c.Again,
 			Make: event.Replay, Publish: broker.Publish,
-			Progress: func(s deadletter.Step) { c.tell(g, std, s) },
+			Progress: func(s deadletter.Step) { bar.over(s, func(w io.Writer) { c.tell(g, w, s) }, std.out) },
 		})
+		bar.close()
 		if err != nil {
 			return err
 		}
@@ -56,20 +63,13 @@ func (c *deadReplay) Run(g *globals, std streams) error {
 	})
 }
 
-func (c *deadReplay) by() string {
-	if c.By != "" {
-		return c.By
-	}
-	return os.Getenv("USER")
-}
-
-func (c *deadReplay) tell(g *globals, std streams, s deadletter.Step) {
+func (c *deadReplay) tell(g *globals, out io.Writer, s deadletter.Step) {
 	reason := ""
 	if s.Err != nil {
 		reason = s.Err.Error()
 	}
 	if g.JSON {
-		_ = printJSON(std.out, map[string]any{ // a reader that is gone wants nothing more
+		_ = printJSON(out, map[string]any{ // a reader that is gone wants nothing more
 			"id": s.Record.ID, "source": s.Record.Job.Source.Path(), "outcome": s.Outcome, "pass": s.Pass, "reason": reason, "done": s.Done, "total": s.Total,
 		})
 		return
@@ -77,7 +77,7 @@ func (c *deadReplay) tell(g *globals, std streams, s deadletter.Step) {
 	if reason != "" {
 		reason = ": " + reason
 	}
-	fmt.Fprintf(std.out, "%s %s (%s)%s\n", s.Outcome, s.Record.Job.Source.Path(), s.Record.ID, reason)
+	fmt.Fprintf(out, "%s %s (%s)%s\n", s.Outcome, s.Record.Job.Source.Path(), s.Record.ID, reason)
 }
 
 func (c *deadReplay) sum(g *globals, std streams, r deadletter.Report) error {
@@ -99,33 +99,4 @@ func (c *deadReplay) sum(g *globals, std streams, r deadletter.Report) error {
 		return some()
 	}
 	return nil
-}
-
-type deadDrop struct {
-	IDs []string `arg:"" name:"ID" help:"Ids of dead letters, as listed."`
-	remote
-}
-
-// Help implements kong's help provider.
-func (deadDrop) Help() string {
-	return `The document's source stays in its bucket; only the record of the failure goes.
-
-Examples:
-  pdfmill dead drop 0a1b2c3d4e5f60718293a4b5c6d7e8f9`
-}
-
-// Run drops dead letters.
-func (c *deadDrop) Run(g *globals, std streams) error {
-	return c.withBox(g, std, func(ctx context.Context, box *deadletter.Box, _ *jet.Broker) error {
-		n, err := box.Drop(ctx, c.IDs...)
-		if g.JSON {
-			err = errors.Join(err, printJSON(std.out, map[string]int{"dropped": n}))
-		} else {
-			fmt.Fprintf(std.out, "%d dropped\n", n)
-		}
-		if errors.Is(err, deadletter.ErrNotFound) {
-			return exit{exitSome, err}
-		}
-		return err
-	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -17,15 +16,17 @@ import (
 
 type statusCommand struct {
 	remote
-	Job   string `arg:"" optional:"" help:"Job id, or the beginning of one."`
-	Limit int    `default:"20" help:"Jobs listed, the latest first; 0: all."`
+	Job     string `arg:"" optional:"" help:"Job id, or the beginning of one."`
+	Limit   int    `default:"20" help:"Jobs listed, the latest first; 0: all."`
+	Rebuild bool   `help:"Make the projection that status reads anew, from products, events and the work queue."`
 }
 
 // Help implements kong's help provider.
 func (statusCommand) Help() string {
 	return `Examples:
   pdfmill status                      queues, and the latest jobs
-  pdfmill status 3f2a                 one job
+  pdfmill status 3f2a                 one job, and its place in the queue
+  pdfmill status --rebuild            when the projection was lost
   pdfmill status --limit 0 --json     everything, for programs`
 }
 
@@ -45,29 +46,30 @@ type queue struct {
 
 // Run prints where jobs are.
 func (c *statusCommand) Run(g *globals, std streams) error {
-	stop, ctx, done := interruptible()
-	defer done()
-	ctx = untilStop(ctx, stop)
-	e, err := c.endpoints()
-	if err != nil {
-		return err
-	}
-	broker, err := c.broker(ctx, e, g.logger(std.err, slog.LevelError))
-	if err != nil {
-		return err
-	}
-	defer broker.Close()
-	if c.Job != "" {
-		return c.one(ctx, g, std, broker)
-	}
-	o, err := c.overview(ctx, broker)
-	if err != nil {
-		return err
-	}
-	if g.JSON {
-		return printJSON(std.out, o)
-	}
-	return printOverview(std.out, o)
+	return c.withBroker(g, std, func(ctx context.Context, broker *jet.Broker) error {
+		switch {
+		case c.Rebuild && c.Job != "":
+			return usage(errors.New("--rebuild is about all jobs"), "")
+		case c.Rebuild:
+			return c.rebuild(ctx, g, std, broker)
+		case c.Job != "":
+			return c.one(ctx, g, std, broker)
+		}
+		o, err := c.overview(ctx, broker)
+		if err != nil {
+			return err
+		}
+		if g.JSON {
+			return printJSON(std.out, o)
+		}
+		return printOverview(std.out, o)
+	})
+}
+
+// detail is what status prints of one job.
+type detail struct {
+	jet.Status
+	Place *jet.Place `json:"place,omitempty"` // in the queue, of a job that is not done
 }
 
 func (c *statusCommand) one(ctx context.Context, g *globals, std streams, broker *jet.Broker) error {
@@ -81,10 +83,17 @@ func (c *statusCommand) one(ctx context.Context, g *globals, std streams, broker
 	if err != nil {
 		return err
 	}
-	if g.JSON {
-		return printJSON(std.out, s)
+	d := detail{Status: s}
+	switch place, err := broker.PlaceOf(ctx, s.Job); {
+	case err == nil:
+		d.Place = &place
+	case !errors.Is(err, jet.ErrNotQueued):
+		return err
 	}
-	return printStatus(std.out, s)
+	if g.JSON {
+		return printJSON(std.out, d)
+	}
+	return printStatus(std.out, d)
 }
 
 // byPrefix finds the one job whose id begins like this.
@@ -159,17 +168,66 @@ func printOverview(w io.Writer, o overview) error {
 	return table.Flush()
 }
 
-func printStatus(w io.Writer, s jet.Status) error {
+func printStatus(w io.Writer, s detail) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	pages, attempts := "", ""
+	if s.Pages > 0 {
+		pages = fmt.Sprintf("%d of %d through the engine", s.Done.Len(), s.Pages)
+		if s.State == jet.StateConverted {
+			pages = fmt.Sprint(s.Pages)
+		}
+	}
+	if s.Attempts > 1 {
+		attempts = fmt.Sprint(s.Attempts)
+	}
+	var worked []string
+	for _, stage := range sortedKeys(s.Seconds) {
+		worked = append(worked, fmt.Sprintf("%s %.2f s", stage, s.Seconds[stage]))
+	}
 	for _, row := range [][2]string{
-		{"job", s.Job}, {"state", s.State}, {"stage", s.Stage}, {"source", s.Source.Path()}, {"sha256", s.Source.SHA256},
-		{"pages", s.Range}, {"note", note(s)}, {"updated", s.UpdatedAt.Local().Format(time.DateTime)},
+		{"job", s.Job},
+		{"state", s.State},
+		{"stage", s.Stage},
+		{"source", s.Source.Path()},
+		{"sha256", s.Source.SHA256},
+		{"engine", s.Engine},
+		{"pages", pages},
+		{"latest range", s.Range},
+		{"attempts", attempts},
+		{"worked", strings.Join(worked, ", ")},
+		{"note", note(s.Status)},
+		{"queue", queuedAs(s.Place)},
+		{"accepted", date(s.AcceptedAt)},
+		{"updated", date(s.UpdatedAt)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
 		}
 	}
 	return table.Flush()
+}
+
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateTime)
+}
+
+// queuedAs says where a job stands in the queue, and how long it may take.
+func queuedAs(p *jet.Place) string {
+	if p == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d of it at %s, behind %d others", p.Messages, p.Stage, p.Ahead)
+	if p.AheadPages > 0 {
+		text += fmt.Sprintf(" with %d pages", p.AheadPages)
+	}
+	text += fmt.Sprintf("; %d in work there", p.InWork)
+	if p.Remaining > 0 {
+		text += fmt.Sprintf("; about %s to go", time.Duration(p.Remaining*float64(time.Second)).Round(time.Second))
+	}
+	return text
 }
 
 // note says what a job waits for, or why it failed.
