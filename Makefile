@@ -12,6 +12,8 @@ SERVICES := ingest validator gpu-runner publisher
 # The corpus of real and hostile PDFs: your own folder with a manifest.csv, or the small one that ships.
 export PDFMILL_CORPUS ?= $(CURDIR)/e2e/testdata/corpus
 export PDFMILL_CACHE ?= $(CACHE)
+# The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
 .PHONY: build test test-go test-python lint bench clean
 build:

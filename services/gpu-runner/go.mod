@@ -3,6 +3,7 @@ module github.com/pdfmill/pdfmill/services/gpu-runner
 go 1.26.0
 
 require (
+	github.com/NVIDIA/go-nvml v0.13.4-1
 	github.com/pdfmill/pdfmill/pipeline v0.0.0
 	golang.org/x/sys v0.50.0
 	pgregory.net/rapid v1.3.0
