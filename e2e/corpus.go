@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 )
 
 // Document is one line of a corpus' manifest.csv.
 type Document struct {
 	Path  string
 	Name  string
+	Pages int    // as the manifest has it; 0 when it does not know
 	Class string // ok, long, scanned, exotic, corrupt, not-pdf, zero-byte, encrypted-…
 }
 
@@ -33,12 +35,18 @@ func Corpus() (dir string, documents []Document, err error) {
 	if err != nil || len(rows) < 2 {
 		return "", nil, fmt.Errorf("corpus manifest of %s: %d rows, %w", dir, len(rows), err)
 	}
-	name, class := slices.Index(rows[0], "file"), slices.Index(rows[0], "class")
-	if name < 0 || class < 0 {
-		return "", nil, fmt.Errorf("corpus manifest of %s has no columns file and class", dir)
+	name, class, pages := slices.Index(rows[0], "file"), slices.Index(rows[0], "class"), slices.Index(rows[0], "pages")
+	if name < 0 || class < 0 || pages < 0 {
+		return "", nil, fmt.Errorf("corpus manifest of %s has no columns file, class and pages", dir)
 	}
 	for _, row := range rows[1:] {
-		documents = append(documents, Document{Path: filepath.Join(dir, row[name]), Name: row[name], Class: row[class]})
+		d := Document{Path: filepath.Join(dir, row[name]), Name: row[name], Class: row[class]}
+		if row[pages] != "" {
+			if d.Pages, err = strconv.Atoi(row[pages]); err != nil {
+				return "", nil, fmt.Errorf("corpus manifest of %s: pages of %s: %w", dir, d.Name, err)
+			}
+		}
+		documents = append(documents, d)
 	}
 	return dir, documents, nil
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,38 +11,9 @@ import (
 	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
-// report is the part of report.json that its readers rely on.
-type report struct {
-	Documents []struct {
-		Input          string  `json:"input"`
-		Outcome        string  `json:"outcome"`
-		Class          string  `json:"class"`
-		Message        string  `json:"message"`
-		Pages          int     `json:"pages"`
-		ConvertedPages int     `json:"converted_pages"`
-		Seconds        float64 `json:"seconds"`
-		Markdown       string  `json:"markdown"`
-		FailedPages    []struct {
-			Page  int    `json:"page"`
-			Class string `json:"class"`
-		} `json:"failed_pages"`
-		Warnings []any `json:"warnings"`
-	} `json:"documents"`
-	Totals map[string]any `json:"totals"`
-}
-
-func readReport(t *testing.T, dir string) report {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(dir, "report.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r report
-	if err := json.Unmarshal(content, &r); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
+// mostResident bounds the memory of each kind of process. The worker's and the sandbox' own limits (2 GiB, 256 MiB) are on what they allocate for a
+// document; what their programs need comes on top.
+var mostResident = rig.Peaks{"pdfmill": 768 << 20, "probe": 512 << 20, "python": 2560 << 20}
 
 // TestCorpus sends every file of the corpus through the whole pipeline, real processes and all.
 func TestCorpus(t *testing.T) {
@@ -52,22 +22,29 @@ func TestCorpus(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
-	got := rig.Run(t, 15*time.Minute, nil, "convert", dir, "-o", out)
-	if got.Code != 1 {
-		t.Errorf("exit %d, want 1 (some failed)\n%s", got.Code, got.Stderr)
+	running := rig.Start(t, nil, rig.Binary(t, "pdfmill"), "convert", dir, "-o", out)
+	peaks := rig.WatchMemory(t, running.PID())
+	code := running.Wait(15 * time.Minute)
+	for kind, most := range peaks() {
+		t.Logf("most memory resident in a process: %-8s %4d MB", kind, most>>20)
+		if bound := mostResident[kind]; most > bound {
+			t.Errorf("%s had %d MB resident, the bound is %d", kind, most>>20, bound>>20)
+		}
+	}
+	if code != 1 {
+		t.Errorf("exit %d, want 1 (some failed)", code)
 	}
 	r := readReport(t, out)
-	byInput := map[string]int{}
-	for i, d := range r.Documents {
-		byInput[filepath.Base(d.Input)] = i
+	byInput := map[string]document{}
+	for _, d := range r.Documents {
+		byInput[filepath.Base(d.Input)] = d
 	}
 	for _, d := range documents {
-		i, ok := byInput[d.Name]
+		one, ok := byInput[d.Name]
 		if !ok {
 			t.Errorf("%s is not in the report", d.Name)
 			continue
 		}
-		one := r.Documents[i]
 		outcome := one.Outcome
 		if outcome == "failed" {
 			outcome = one.Class
@@ -79,25 +56,30 @@ func TestCorpus(t *testing.T) {
 			t.Errorf("%s failed without saying why: %q", d.Name, one.Message)
 		}
 		if one.Outcome == "converted" {
-			checkProduct(t, out, d, one.Markdown)
+			checkProduct(t, d, one)
 		}
 	}
-	t.Logf("%d documents: %v", len(r.Documents), r.Totals)
+	if len(r.Unfinished) > 0 {
+		t.Errorf("unfinished: %q", r.Unfinished)
+	}
+	t.Logf("%d documents: %+v", len(r.Documents), r.Totals)
 }
 
-func checkProduct(t *testing.T, out string, d Document, markdown string) {
+// checkProduct compares what was written with what the manifest knows of the document.
+func checkProduct(t *testing.T, d Document, one document) {
 	t.Helper()
-	if !filepath.IsAbs(markdown) {
-		if _, err := os.Stat(markdown); err != nil {
-			markdown = filepath.Join(out, markdown)
-		}
-	}
-	content, err := os.ReadFile(markdown)
+	content, err := os.ReadFile(one.Markdown)
 	if err != nil {
 		t.Errorf("%s: %v", d.Name, err)
 		return
 	}
 	if (d.Class == "ok" || d.Class == "long") && len(strings.TrimSpace(string(content))) == 0 {
 		t.Errorf("%s: the Markdown is empty", d.Name)
+	}
+	if (d.Class == "ok" || d.Class == "long") && d.Pages > 0 && (one.Pages != d.Pages || one.ConvertedPages+len(one.FailedPages) != d.Pages) {
+		t.Errorf("%s has %d pages; the report says %d, %d converted, %d failed", d.Name, d.Pages, one.Pages, one.ConvertedPages, len(one.FailedPages))
+	}
+	if d.Class == "scanned" && len(one.Warnings) == 0 {
+		t.Errorf("%s is a scan, and no warning says that it has no text", d.Name)
 	}
 }

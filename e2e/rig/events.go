@@ -2,6 +2,7 @@ package rig
 
 import (
 	"encoding/json"
+	"errors"
 	"sync"
 	"testing"
 
@@ -29,7 +30,7 @@ type Events struct {
 	n  int
 }
 
-// Subscribe reads the stream with the stock client.
+// Subscribe reads the stream with the stock client, and checks each event against the documentation.
 func Subscribe(t testing.TB, nc *nats.Conn) *Events {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -43,8 +44,8 @@ func Subscribe(t testing.TB, nc *nats.Conn) *Events {
 	e := &Events{t: t, by: map[string][]Event{}}
 	running, err := consumer.Consume(func(m jetstream.Msg) {
 		one := Event{Subject: m.Subject(), ID: m.Headers().Get("ce-id"), Type: m.Headers().Get("ce-type"), Source: m.Headers().Get("ce-subject"), Raw: m.Data()}
-		if err := json.Unmarshal(m.Data(), &one.Body); err != nil {
-			t.Errorf("%s: %v", m.Subject(), err)
+		if err := errors.Join(json.Unmarshal(m.Data(), &one.Body), conforms(m.Subject(), nats.Header(m.Headers()), m.Data())); err != nil {
+			t.Errorf("%s: %v\n%s", m.Subject(), err, m.Data())
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()

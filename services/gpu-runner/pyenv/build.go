@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,8 +45,8 @@ func (b *build) build(ctx context.Context) error {
 	}
 	for _, lock := range locks {
 		b.say(StepInstalling, filepath.Base(lock))
-		if output, err := b.run(ctx, StepInstalling, append(install, "--require-hashes", "-r", lock)...); err != nil {
-			return b.failed("install packages", err, output)
+		if err := b.install(ctx, install, lock); err != nil {
+			return err
 		}
 	}
 	b.say(StepInstalling, "pdfmill_runner")
@@ -104,7 +105,7 @@ func (b *build) clear() error {
 }
 
 // create makes an empty environment, with uv when it is there (faster, and it needs no venv package of the system), and returns the
-// command that installs into it.
+// command that installs into it. The environment's own pip is put in when there is something to install: that takes longer than all the rest.
 func (b *build) create(ctx context.Context, base string) (install []string, err error) {
 	if uv, lookErr := exec.LookPath("uv"); lookErr == nil {
 		if uv, err = filepath.Abs(uv); err != nil {
@@ -115,11 +116,34 @@ func (b *build) create(ctx context.Context, base string) (install []string, err 
 		}
 		return []string{uv, "pip", "install", "--python", b.python}, nil
 	}
-	if output, err := b.run(ctx, StepCreating, base, "-m", "venv", b.dir); err != nil {
+	if output, err := b.run(ctx, StepCreating, base, "-m", "venv", "--without-pip", b.dir); err != nil {
 		return nil, b.failed("create", err, output)
 	}
 	return []string{b.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"}, nil
 }
+
+// install installs what a requirement file lists.
+func (b *build) install(ctx context.Context, command []string, lock string) error {
+	text, err := os.ReadFile(lock)
+	if err != nil {
+		return b.failed("read requirements", err, "")
+	}
+	if !requirement.Match(text) {
+		return nil
+	}
+	if command[0] == b.python {
+		if output, err := b.run(ctx, StepInstalling, b.python, "-m", "ensurepip"); err != nil {
+			return b.failed("install pip", err, output)
+		}
+	}
+	if output, err := b.run(ctx, StepInstalling, append(command, "--require-hashes", "-r", lock)...); err != nil {
+		return b.failed("install packages", err, output)
+	}
+	return nil
+}
+
+// requirement is in every requirement file that lists any.
+var requirement = regexp.MustCompile(`(?m)^\s*[^#\s]`)
 
 // locks lists the requirement files to install, in order: the runner's own, then one for each extra.
 func (b *build) locks(src string) ([]string, error) {

@@ -110,7 +110,7 @@ func hint(output string, cause error) string {
 	switch {
 	case errors.Is(cause, syscall.ENOSPC) || says("No space left on device", "os error 28"):
 		return "the disk is full: make room, or put the environment elsewhere"
-	case says("ensurepip is not available", "No module named venv"):
+	case says("ensurepip is not available", "ensurepip is disabled", "No module named ensurepip", "No module named venv"):
 		return "this Python can't make environments: install the package python3-venv of your system, or uv"
 	case says("Temporary failure in name resolution", "Failed to establish a new connection", "dns error", "Connection refused", "timed out", "ProxyError", "tcp connect error", "error sending request", "Network is unreachable"):
 		return "the package index can't be reached: check network, proxy and pip's configuration; on a machine without network, point pip to a local index"

@@ -136,7 +136,7 @@ func TestDifferentContentsLiveSideBySide(t *testing.T) {
 
 func TestConcurrentEnsureBuildsOnce(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
-	main := fmt.Sprintf("open(%q, 'a').write('.')\nprint('null')\n", counter)
+	main := fmt.Sprintf("open(%q, 'a').write('.')\nprint('{\"engines\": [{\"name\": \"null\", \"available\": true}]}')\n", counter)
 	c := Config{Dir: t.TempDir(), Sources: runner(main), Hash: "one"}
 	var all sync.WaitGroup
 	for range 8 {
@@ -166,7 +166,8 @@ func TestEnsureFailures(t *testing.T) {
 		"no venv":     {Config{Python: noVenv}, "python3-venv", "ensurepip"},
 		"disk full":   {Config{Python: full}, "make room", "No space left"},
 		"no runner":   {Config{Sources: runner("raise SystemExit('out of order')")}, "verify", "out of order"},
-		"no engines":  {Config{Sources: runner("")}, "knows no engine", ""},
+		"no list":     {Config{Sources: runner("")}, "read the runner's list of engines", ""},
+		"no engines":  {Config{Sources: runner(`print('{"engines": []}')`)}, "no engine of the runner can run here", ""},
 		"no extra":    {Config{Extras: []string{"imaginary"}}, "requirements-imaginary.lock", ""},
 		"no network":  {Config{Extras: []string{"unobtainable"}}, "can't be reached", "pdfmill-does-not-exist"},
 		"not a place": {Config{Dir: "/proc/nowhere"}, "create folder", ""},
@@ -174,7 +175,7 @@ func TestEnsureFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if name == "no network" {
 				t.Setenv("PIP_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
-				t.Setenv("PIP_RETRIES", "0")
+				t.Setenv("PIP_RETRIES", "1") // it tells of a connection only when it tries again
 				t.Setenv("UV_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
 				t.Setenv("UV_HTTP_RETRIES", "0")
 			}

@@ -1,0 +1,109 @@
+package rig
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+)
+
+// Process is a program that runs until it is told to end, at the latest when the test does.
+type Process struct {
+	t    testing.TB
+	name string
+	cmd  *exec.Cmd
+	log  syncBuffer
+	done chan struct{} // closed when it is gone
+}
+
+// Start starts a program with env on top of the test's environment.
+func Start(t testing.TB, env []string, program string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, name: filepath.Base(program), done: make(chan struct{})}
+	p.cmd = exec.Command(program, args...) //nolint:noctx // it outlives contexts: the test kills it
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.done) }()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", p.name, p.Log())
+		}
+	})
+	return p
+}
+
+// PID of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log is everything that it printed so far.
+func (p *Process) Log() string { return p.log.String() }
+
+// Signal sends a signal; it is no fault when nobody is there any more.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Kill ends the process as a power cut would, and waits until it is gone.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// Await waits for a state of the process that done reports, and fails the test when it ends before.
+func (p *Process) Await(awaited string, done func() bool) {
+	p.t.Helper()
+	pipelinetest.Eventually(p.t, p.name+": "+awaited, func() bool {
+		if done() {
+			return true
+		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("%s ended (%s) before this: %s\n%s", p.name, p.cmd.ProcessState, awaited, p.Log())
+		default:
+		}
+		return false
+	})
+}
+
+// Stop ends the process politely and returns its exit code; one that takes longer than limit fails the test.
+func (p *Process) Stop(limit time.Duration) int {
+	p.t.Helper()
+	p.Signal(syscall.SIGTERM)
+	return p.Wait(limit)
+}
+
+// Wait returns the exit code of a process that ends within limit, else fails the test.
+func (p *Process) Wait(limit time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(limit):
+		p.t.Fatalf("%s is still there after %s\n%s", p.name, limit, p.Log())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
