@@ -186,8 +186,8 @@ func TestReplay(t *testing.T) {
 		if list := p.Pdfmill("dead", "ls", "--all"); !strings.Contains(list, "replayed") {
 			t.Errorf("the replay left no trace: %s", list)
 		}
-		p.Pdfmill("dead", "drop", id)
-		for _, gone := range [][]string{{"dead", "show", id}, {"dead", "drop", id}, {"dead", "replay", id}} {
+		p.Pdfmill("dead", "drop", id, "--yes")
+		for _, gone := range [][]string{{"dead", "show", id}, {"dead", "drop", id, "--yes"}, {"dead", "replay", id}} {
 			if out := p.Run(gone...); out.Code != 1 || !strings.Contains(out.Stderr, "no") {
 				t.Errorf("%q of what was dropped: exit %d, %s", gone, out.Code, out.Stderr)
 			}

@@ -140,3 +140,9 @@ func (p *Pipeline) Put(key string, content []byte, metadata map[string]string) {
 		p.t.Fatal(err)
 	}
 }
+
+// Start starts a command of pdfmill's that runs until it is told to end.
+func (p *Pipeline) Start(args ...string) *Process {
+	p.t.Helper()
+	return Start(p.t, p.env, Binary(p.t, "pdfmill"), args...)
+}
