@@ -90,6 +90,10 @@ func TestImportsPointOneWay(t *testing.T) {
 			return inside(to, "pipeline/pipelinetest", "pipeline/conformance", "services/gpu-runner/fakechild") &&
 				!inside(from, "pipeline/pipelinetest", "pipeline/conformance", "services/gpu-runner/fakechild", "e2e")
 		}},
+		{"a service never carries the simulator of what it drives", func(from, to string) bool {
+			return inside(to, "services/gpu-runner/gpusim", "services/gpu-runner/devices/devicestest") &&
+				!inside(from, "services/gpu-runner/gpusim", "e2e", "bench")
+		}},
 		{"nobody builds on tests or benchmarks", func(from, to string) bool {
 			return inside(to, "e2e", "bench") && part(from) != part(to)
 		}},

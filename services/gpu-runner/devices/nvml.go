@@ -62,11 +62,11 @@ func (m *NVML) find() error {
 		if ret != nvml.SUCCESS {
 			return m.fault(fmt.Sprintf("open device %d", i), ret)
 		}
-		parts, err := m.instances(device)
-		if err != nil {
-			return err
-		}
-		if parts != nil {
+		if mode, _, ret := device.GetMigMode(); ret == nvml.SUCCESS && mode == nvml.DEVICE_MIG_ENABLE {
+			parts, err := m.instances(device)
+			if err != nil {
+				return err
+			}
 			m.devices = append(m.devices, parts...)
 			continue
 		}
@@ -79,16 +79,13 @@ func (m *NVML) find() error {
 	return nil
 }
 
-// instances returns the MIG instances of a device, nil when it isn't partitioned.
+// instances returns the MIG instances of a partitioned device.
 func (m *NVML) instances(device nvml.Device) ([]nvmlDevice, error) {
-	if mode, _, ret := device.GetMigMode(); ret != nvml.SUCCESS || mode != nvml.DEVICE_MIG_ENABLE {
-		return nil, nil
-	}
 	most, ret := device.GetMaxMigDeviceCount()
 	if ret != nvml.SUCCESS {
 		return nil, m.fault("count MIG instances", ret)
 	}
-	parts := []nvmlDevice{}
+	var parts []nvmlDevice
 	for i := range most {
 		part, ret := device.GetMigDeviceHandleByIndex(i)
 		if ret == nvml.ERROR_NOT_FOUND || ret == nvml.ERROR_INVALID_ARGUMENT {

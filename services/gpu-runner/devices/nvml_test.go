@@ -10,15 +10,16 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxa100"
+	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 )
 
 // scripted is NVIDIA's own stand-in for a driver, with what it leaves open filled in.
-func scripted(processes []nvml.ProcessInfo, ret nvml.Return) *dgxa100.Server {
+func scripted(processes []nvml.ProcessInfo, ret nvml.Return) *server.Server {
 	s := dgxa100.New()
 	s.ErrorStringFunc = func(r nvml.Return) string { return "scripted error" }
 	s.EventSetCreateFunc = func() (nvml.EventSet, nvml.Return) { return nil, nvml.ERROR_NOT_SUPPORTED }
 	for _, device := range s.Devices {
-		d := device.(*dgxa100.Device)
+		d := device.(*server.Device)
 		d.MemoryInfo.Used = 5 << 30
 		d.GetComputeRunningProcessesFunc = func() ([]nvml.ProcessInfo, nvml.Return) { return processes, ret }
 		d.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{Gpu: 40}, nvml.SUCCESS }
@@ -44,7 +45,7 @@ func TestNVMLReadsWhatTheDriverSays(t *testing.T) {
 }
 
 func TestADriverThatHidesProcessesIsNotTakenForAnEmptyDevice(t *testing.T) {
-	for name, s := range map[string]*dgxa100.Server{
+	for name, s := range map[string]*server.Server{
 		"no permission": scripted(nil, nvml.ERROR_NO_PERMISSION),
 		"no figure":     scripted([]nvml.ProcessInfo{{Pid: 7, UsedGpuMemory: notAvailable}}, nvml.SUCCESS),
 	} {
@@ -65,7 +66,7 @@ func TestALostDeviceIsStillListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Devices[3].(*dgxa100.Device).GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
+	s.Devices[3].(*server.Device).GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
 	list, err := m.Read(t.Context())
 	if err != nil || len(list) != 8 || list[3].Lost == "" || list[2].Lost != "" {
 		t.Errorf("%+v, %v", list, err)
@@ -74,7 +75,7 @@ func TestALostDeviceIsStillListed(t *testing.T) {
 
 func TestMIGInstancesAreDevicesOfTheirOwn(t *testing.T) {
 	s := scripted([]nvml.ProcessInfo{}, nvml.SUCCESS)
-	parent := s.Devices[1].(*dgxa100.Device)
+	parent := s.Devices[1].(*server.Device)
 	parent.GetMigModeFunc = func() (int, int, nvml.Return) {
 		return nvml.DEVICE_MIG_ENABLE, nvml.DEVICE_MIG_ENABLE, nvml.SUCCESS
 	}
@@ -112,7 +113,7 @@ func TestCriticalErrorsAreCounted(t *testing.T) {
 	}
 	s.EventSetCreateFunc = func() (nvml.EventSet, nvml.Return) { return set, nvml.SUCCESS }
 	for _, device := range s.Devices {
-		device.(*dgxa100.Device).RegisterEventsFunc = func(uint64, nvml.EventSet) nvml.Return { return nvml.SUCCESS }
+		device.(*server.Device).RegisterEventsFunc = func(uint64, nvml.EventSet) nvml.Return { return nvml.SUCCESS }
 	}
 	m, err := openNVML(s)
 	if err != nil {
