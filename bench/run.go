@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// benchmark answers one question. It fills in the result it is given.
+type benchmark struct {
+	name string
+	// question is what is measured, target what it is to reach on 2 cores.
+	question, target string
+	run              func(context.Context, *rig, *Result) error
+}
+
+// benchmarks in the order in which they run.
+func benchmarks() []benchmark {
+	return []benchmark{
+		{"convert", "`pdfmill convert` of one small PDF, process start to exit", "median ≤ 1.5 s", measureConvert},
+		{"up", "`pdfmill up`, process start to ready, and its memory then", "median ≤ 1 s and ≤ 150 MB, idle text workers not counted", measureUp},
+		{"latency", "one page, from the start of the upload to `pdf.converted`, idle pipeline, engine `text`", "median ≤ 150 ms", measureLatency},
+		{"null", "1-page PDFs of 100 KB through all stages, engine `null`, durable", "median ≥ 100 documents/s", measureNull},
+		{"text", "ordinary files of the corpus, engine `text`, against a bare pool of processes", "median ≥ 0.5 × the pool", measureText},
+		{"quality", "`pdfmill convert` on corpus/gt against liteparse alone", "not below it in text, headings or tables", measureQuality},
+	}
+}
+
+// run measures what s names. A benchmark that can't be measured is an error at the end; the others are.
+func run(ctx context.Context, s settings, w io.Writer) error {
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return fmt.Errorf("folder for results: %w", err)
+	}
+	r, err := newRig(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	report := Report{Machine: describe(ctx, r), Short: s.short}
+	_, _ = fmt.Fprintln(w, report.Machine) // what is printed is also saved
+	var faults []error
+	for _, b := range benchmarks() {
+		if !slices.Contains(s.cases, b.name) {
+			continue
+		}
+		_, _ = fmt.Fprintf(w, "\n%s: %s\n", b.name, b.question)
+		result := Result{Name: b.name, Question: b.question, Target: b.target, LoadBefore: load()}
+		if err := b.run(ctx, r, &result); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", b.name, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		result.LoadAfter = load()
+		_, _ = fmt.Fprint(w, result.text())
+		report.Results = append(report.Results, result)
+		if err := result.save(s.out, report.Machine); err != nil {
+			return err
+		}
+	}
+	if err := report.save(s); err != nil {
+		return err
+	}
+	return errors.Join(faults...)
+}
