@@ -60,7 +60,8 @@ func s3Config(dir string, d embedded.Durability, announce func(context.Context, 
 		Dir: dir, Durability: d, Buckets: []string{"inbox", "pdfmill", "private"}, Announce: announce, AnnounceBuckets: []string{"inbox"},
 		Accounts: []embedded.Account{
 			{Access: "root", Secret: "rootsecret"},
-			{Access: "user", Secret: "usersecret", Grants: []embedded.Grant{{Bucket: "inbox", Write: true}, {Bucket: "pdfmill"}}},
+			{Access: "service", Secret: "servicesecret", Grants: []embedded.Grant{{Bucket: "pdfmill", Prefix: "jobs/", Write: true}, {Bucket: "pdfmill", Prefix: "source/"}}},
+			{Access: "user", Secret: "usersecret", Grants: []embedded.Grant{{Bucket: "inbox", Write: true, Delete: true}, {Bucket: "pdfmill"}}},
 		},
 	}
 }

@@ -59,12 +59,15 @@ func grants(bucket string, all []Account) []statement {
 			onObjects := []string{"s3:GetObject", "s3:GetObjectAttributes"}
 			onBucket := []string{"s3:ListBucket", "s3:GetBucketLocation"}
 			if g.Write {
-				onObjects = append(onObjects, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+				onObjects = append(onObjects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 				onBucket = append(onBucket, "s3:ListBucketMultipartUploads")
+			}
+			if g.Delete {
+				onObjects = append(onObjects, "s3:DeleteObject")
 			}
 			who := map[string][]string{"AWS": {a.Access}}
 			out = append(out,
-				statement{"Allow", who, onObjects, []string{"arn:aws:s3:::" + bucket + "/*"}},
+				statement{"Allow", who, onObjects, []string{"arn:aws:s3:::" + bucket + "/" + g.Prefix + "*"}},
 				statement{"Allow", who, onBucket, []string{"arn:aws:s3:::" + bucket}})
 		}
 	}

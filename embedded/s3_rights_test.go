@@ -72,6 +72,37 @@ func TestAccountsHaveOnlyTheirGrants(t *testing.T) {
 	}
 }
 
+// A service reads and writes where it has to, and nowhere else in the same bucket.
+func TestGrantsEndWithTheirPrefix(t *testing.T) {
+	s := startS3(t, s3Config(t.TempDir(), embedded.Relaxed, (&puts{}).announce))
+	root, service := client(t, s.URL(), "root"), client(t, s.URL(), "service")
+	mustPut(t, root, "pdfmill", "source/a.pdf", "a")
+	mustPut(t, root, "pdfmill", "other/a.pdf", "a")
+	mustPut(t, service, "pdfmill", "jobs/x/result.json", "{}")
+	mustPut(t, service, "pdfmill", "jobs/x/result.json", "{1}") // over its own
+	if got := get(t, service, "pdfmill", "source/a.pdf"); got != "a" {
+		t.Errorf("read %q", got)
+	}
+	if _, err := service.StatObject(t.Context(), "pdfmill", "jobs/none", minio.StatObjectOptions{}); code(err) != "NoSuchKey" {
+		t.Errorf("what is not there: %v", err)
+	}
+	for what, try := range map[string]func() error{
+		"write where it only reads": func() error { return put(t, service, "pdfmill", "source/a.pdf", "evil", minio.PutObjectOptions{}) },
+		"write elsewhere":           func() error { return put(t, service, "pdfmill", "jobsx", "evil", minio.PutObjectOptions{}) },
+		"read elsewhere": func() error {
+			_, err := service.StatObject(t.Context(), "pdfmill", "other/a.pdf", minio.StatObjectOptions{})
+			return err
+		},
+		"delete its own": func() error {
+			return service.RemoveObject(t.Context(), "pdfmill", "jobs/x/result.json", minio.RemoveObjectOptions{})
+		},
+	} {
+		if err := try(); code(err) != "AccessDenied" && minio.ToErrorResponse(err).StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %v, want access denied", what, err)
+		}
+	}
+}
+
 // Paths that leave the bucket would go round its policy.
 func TestAKeyCanNotLeaveItsBucket(t *testing.T) {
 	dir := t.TempDir()
@@ -118,7 +149,7 @@ func TestGrantsAreThoseOfTheLastStart(t *testing.T) {
 	}
 	mustPut(t, client(t, s.URL(), "user"), "inbox", "a.pdf", "x")
 	stop(t, s.Stop)
-	config.Accounts[1].Grants = nil
+	config.Accounts[2].Grants = nil
 	user := client(t, startS3(t, config).URL(), "user")
 	if err := put(t, user, "inbox", "b.pdf", "x", minio.PutObjectOptions{}); code(err) != "AccessDenied" {
 		t.Errorf("without grants it writes: %v", err)

@@ -15,10 +15,12 @@ type Account struct {
 	Grants         []Grant // not for the first
 }
 
-// Grant lets an account read (get, list), or read and write (put, copy, delete), one bucket.
+// Grant lets an account list a bucket, and read what begins with Prefix there; with Write also put and copy to it, with Delete also remove it.
 type Grant struct {
 	Bucket string
+	Prefix string // "" for the whole bucket
 	Write  bool
+	Delete bool
 }
 
 // S3Config says how to run the gateway.

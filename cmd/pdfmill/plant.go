@@ -10,7 +10,6 @@ import (
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/onebox"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
-	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
 // plant is services at work on a platform.
@@ -21,10 +20,13 @@ type plant struct {
 	err      error         // of the service that failed first; read it after over
 }
 
-// newPlatform is what services stand on in this process.
-func newPlatform(broker *jet.Broker, store object.Store, cache string, observer jet.Observer, log *slog.Logger) lifecycle.Platform {
-	return lifecycle.Platform{
-		Broker: broker, Store: store, Bucket: lifecycle.DefaultBucket, Cache: cache, Observer: observer, Version: lifecycle.Version, Log: log,
+// newPlatform is what each service stands on in this process: connections with the rights of its stage.
+func newPlatform(box *onebox.Box, cache string, observer jet.Observer, log *slog.Logger) func(stage string) lifecycle.Platform {
+	return func(stage string) lifecycle.Platform {
+		broker, store := box.Stage(stage)
+		return lifecycle.Platform{
+			Broker: broker, Store: store, Bucket: lifecycle.DefaultBucket, Cache: cache, Observer: observer, Version: lifecycle.Version, Log: log,
+		}
 	}
 }
 

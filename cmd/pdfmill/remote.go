@@ -46,7 +46,7 @@ func (r remote) endpoints() (endpoints.Endpoints, error) {
 func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Logger) (*jet.Broker, error) {
 	c := jet.Config{URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, Creds: e.NATSCreds}
 	if e.OperatorUser != "" {
-		c.User, c.Password = e.OperatorUser, e.OperatorPassword
+		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
 	}
 	return jet.Connect(ctx, c, "pdfmill-cli", log)
 }

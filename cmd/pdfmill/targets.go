@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
@@ -22,8 +23,18 @@ type settings struct {
 	Publisher publisher.Config `embed:"" group:"Publisher:"`
 }
 
+// engines are those that somebody may ask for: validator and gpu-runner are told separately.
+func (s settings) engines() []string {
+	all := append(slices.Clone(s.Runner.Serve), s.Validator.Engines...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // build makes one service.
-type build func(settings, lifecycle.Platform) (lifecycle.Service, error)
+type build struct {
+	stage string
+	make  func(settings, lifecycle.Platform) (lifecycle.Service, error)
+}
 
 // target is a set of services that a process can run.
 type target struct {
@@ -33,19 +44,20 @@ type target struct {
 
 // targets is the table of what can run; all is but one row.
 func targets() []target {
-	single := []target{
-		{stage.Ingest, []build{func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return ingest.New(s.Ingest, p) }}},
-		{stage.Validator, []build{func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return newValidator(s.Validator, p) }}},
-		{stage.GPURunner, []build{func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return gpurunner.New(s.Runner, p) }}},
-		{stage.Publisher, []build{func(s settings, p lifecycle.Platform) (lifecycle.Service, error) {
+	builds := []build{
+		{stage.Ingest, func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return ingest.New(s.Ingest, p) }},
+		{stage.Validator, func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return newValidator(s.Validator, p) }},
+		{stage.GPURunner, func(s settings, p lifecycle.Platform) (lifecycle.Service, error) { return gpurunner.New(s.Runner, p) }},
+		{stage.Publisher, func(s settings, p lifecycle.Platform) (lifecycle.Service, error) {
 			return publisher.New(s.Publisher, p)
-		}}},
+		}},
 	}
-	all := target{name: "all"}
-	for _, t := range single {
-		all.builds = append(all.builds, t.builds...)
+	all := make([]target, 0, 1+len(builds))
+	all = append(all, target{"all", builds})
+	for _, b := range builds {
+		all = append(all, target{b.stage, []build{b}})
 	}
-	return append(single, all)
+	return all
 }
 
 // newValidator makes a validator whose sandbox processes are this very binary.
@@ -59,7 +71,7 @@ func newValidator(c validator.Config, p lifecycle.Platform) (lifecycle.Service, 
 }
 
 // services makes the services of a target.
-func services(name string, s settings, p lifecycle.Platform) ([]lifecycle.Service, error) {
+func services(name string, s settings, platform func(stage string) lifecycle.Platform) ([]lifecycle.Service, error) {
 	var names []string
 	for _, t := range targets() {
 		names = append(names, t.name)
@@ -67,8 +79,8 @@ func services(name string, s settings, p lifecycle.Platform) ([]lifecycle.Servic
 			continue
 		}
 		var made []lifecycle.Service
-		for _, build := range t.builds {
-			service, err := build(s, p)
+		for _, b := range t.builds {
+			service, err := b.make(s, platform(b.stage))
 			if err != nil {
 				return nil, err
 			}

@@ -91,7 +91,7 @@ func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, not
 		return nil, err
 	}
 	box, err := onebox.Start(ctx, onebox.Config{
-		Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Log: log,
+		Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Engines: c.engines(), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	if c.settings.Runner.Scratch == "" {
 		c.settings.Runner.Scratch = filepath.Join(dir, "scratch")
 	}
-	made, err := services("all", c.settings, newPlatform(d.box.Broker, d.box.Store, cache, jet.Observers{metrics, projection}, log))
+	made, err := services("all", c.settings, newPlatform(d.box, cache, jet.Observers{metrics, projection}, log))
 	if err != nil {
 		return err
 	}

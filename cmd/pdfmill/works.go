@@ -62,10 +62,10 @@ func (w *works) start(ctx context.Context) (batch.Backend, error) {
 	if err != nil {
 		return batch.Backend{}, err
 	}
-	if w.box, err = onebox.Start(ctx, onebox.Config{Dir: w.dir, Durability: durability, Log: w.log, Step: w.step}); err != nil {
+	if w.box, err = onebox.Start(ctx, onebox.Config{Dir: w.dir, Durability: durability, Engines: set.engines(), Log: w.log, Step: w.step}); err != nil {
 		return batch.Backend{}, err
 	}
-	services, err := services("all", set, newPlatform(w.box.Broker, w.box.Store, cache, w.tally, w.log))
+	services, err := services("all", set, newPlatform(w.box, cache, w.tally, w.log))
 	if err != nil {
 		return batch.Backend{}, err
 	}
@@ -78,7 +78,7 @@ func (w *works) start(ctx context.Context) (batch.Backend, error) {
 	})
 	w.step("services started")
 	e := w.box.Endpoints
-	client, err := jet.Connect(ctx, jet.Config{URL: e.NATSURL, User: e.OperatorUser, Password: e.OperatorPassword}, "pdfmill-convert", w.log)
+	client, err := jet.Connect(ctx, jet.Config{URL: e.NATSURL, User: e.OperatorUser, Password: e.OperatorPassword, InboxPrefix: jet.InboxPrefix(jet.RoleOperator)}, "pdfmill-convert", w.log)
 	if err != nil {
 		return batch.Backend{}, err
 	}

@@ -21,10 +21,20 @@ type Platform struct {
 	NATS     jet.Config        `embed:"" group:"NATS:"`
 	S3       object.Config     `embed:"" group:"Object store:"`
 	Bucket   string            `env:"PDFMILL_BUCKET" default:"${bucket}" help:"pdfmill's own bucket (${default})."`
+	Topology string            `env:"PDFMILL_TOPOLOGY" enum:"apply,wait" default:"apply" help:"Streams and bucket that are missing: apply makes them, wait leaves that to pdfmill topology apply, so that this process needs no right to."`
 	Replicas int               `env:"PDFMILL_REPLICAS" default:"1" help:"Replicas of each stream that this process creates (${default})."`
 	Cache    string            `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for what can be made again: compiled code, Python environments, models. Default: pdfmill in the user's cache folder."`
 	HTTPAddr string            `name:"http-addr" env:"PDFMILL_HTTP_ADDR" default:"127.0.0.1:8080" help:"Where health and metrics are served (${default}); port 0 picks one."`
 	Logging  telemetry.Logging `embed:"" group:"Logging:"`
+}
+
+// Validate reports everything that is wrong with the settings.
+func (p Platform) Validate() error {
+	var faults []error
+	if p.Replicas < 1 || p.Replicas > 5 {
+		faults = append(faults, fmt.Errorf("replicas is %d: JetStream keeps 1 to 5", p.Replicas))
+	}
+	return errors.Join(append(faults, p.NATS.Validate())...)
 }
 
 // Validator is a configuration that can say what is wrong with it.

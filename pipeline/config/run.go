@@ -16,9 +16,10 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 )
 
-// Run is the main of a service process: it connects, makes sure that the topology and the bucket are there, serves health and metrics, and runs the service
-// that build makes until SIGINT or SIGTERM; a second signal ends it at once. Any service process buries what kills the handlers of any other.
-func (p Platform) Run(build func(lifecycle.Platform) (lifecycle.Service, error)) (err error) {
+// Run is the main of a service process, name: it connects, makes sure that the topology and the bucket are there, serves health and metrics, and runs the service
+// that build makes until SIGINT or SIGTERM; a second signal ends it at once. What is not there yet is waited for. Processes of stages that open no document
+// bury what kills the handlers of any.
+func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Service, error)) (err error) {
 	log := telemetry.NewLogger(os.Stderr, p.Logging)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -27,9 +28,12 @@ func (p Platform) Run(build func(lifecycle.Platform) (lifecycle.Service, error))
 	if err != nil {
 		return err
 	}
-	broker, err := jet.Connect(ctx, p.NATS, "pdfmill", log)
+	if p.NATS.InboxPrefix == "" {
+		p.NATS.InboxPrefix = jet.InboxPrefix(name)
+	}
+	broker, err := jet.Reach(ctx, p.NATS, "pdfmill-"+name, log)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer broker.Close()
 	store, err := object.NewS3(p.S3)
@@ -37,8 +41,8 @@ func (p Platform) Run(build func(lifecycle.Platform) (lifecycle.Service, error))
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	defer store.Close()
-	if err := errors.Join(broker.Apply(ctx, p.Replicas), store.EnsureBucket(ctx, p.Bucket)); err != nil {
-		return err
+	if err := p.prepare(ctx, broker, store); err != nil {
+		return stopped(ctx, err)
 	}
 	metrics := telemetry.NewMetrics()
 	projection, err := jet.NewProjection(ctx, broker)
@@ -51,7 +55,10 @@ func (p Platform) Run(build func(lifecycle.Platform) (lifecycle.Service, error))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	services := []lifecycle.Service{service, jet.NewSweeper(broker, lifecycle.Version, log), projection}
+	services := []lifecycle.Service{service, projection}
+	if jet.Sweeps(name) {
+		services = append(services, jet.NewSweeper(broker, lifecycle.Version, log))
+	}
 	web, err := lifecycle.ListenHTTP(ctx, p.HTTPAddr, metrics.Registry(), log, services...)
 	if err != nil {
 		return err
@@ -60,6 +67,24 @@ func (p Platform) Run(build func(lifecycle.Platform) (lifecycle.Service, error))
 	err = lifecycle.Run(ctx, log, append(services, web)...)
 	log.Info("stopped", "service", service.Name())
 	return err
+}
+
+// prepare makes topology and bucket, or waits for them.
+func (p Platform) prepare(ctx context.Context, broker *jet.Broker, store *object.S3) error {
+	if p.Topology == "wait" {
+		return broker.Await(ctx)
+	}
+	return errors.Join(broker.Apply(ctx, p.Replicas), store.EnsureBucket(ctx, p.Bucket))
+}
+
+// stopped is err unless ctx ended, which is no fault.
+func stopped(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -47,7 +47,10 @@ type Record struct {
 func RecordID(stage, messageID string) string { return document.Digest("dead", stage, messageID) }
 
 // PublishSubject is where the record is published.
-func (r Record) PublishSubject() string { return fmt.Sprintf("pdf.dead.%s.%s", r.Stage, r.Class) }
+func (r Record) PublishSubject() string { return SubjectOf(r.Stage, string(r.Class)) }
+
+// SubjectOf is where what died in a stage for a reason is published; each may be a wildcard.
+func SubjectOf(stage, class string) string { return fmt.Sprintf("pdf.dead.%s.%s", stage, class) }
 
 // RawPayload makes a body fit for Payload whatever bytes it holds.
 func RawPayload(data []byte) json.RawMessage {

@@ -47,12 +47,9 @@ const (
 // Whatever is published before the ack is idempotent by id, so that dying anywhere only repeats it. A broker or a store that refuses (full, leaderless,
 // away) holds the stage back and fails no document.
 func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Handler[B]) error {
-	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamJobs, Consumer(l.Subject))
-	if ctx.Err() != nil {
-		return nil
-	}
+	consumer, err := b.consumer(ctx, StreamJobs, Consumer(l.Subject))
 	if err != nil {
-		return missing("consumer "+Durable(l.Subject)+" on stream "+StreamJobs, err)
+		return stopped(ctx, err)
 	}
 	if l.Grace == 0 {
 		l.Grace = defaultGrace

@@ -28,14 +28,9 @@ type advisory struct {
 // RunCrashLoops buries messages that were delivered MaxDeliver times without an end: whoever handles them dies. The server's advisories are kept in
 // a stream, so that it also works when everybody was dead at the time, and any process can do it for any stage. It returns when ctx ends.
 func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Logger) error {
-	consumer, err := b.js.CreateOrUpdateConsumer(ctx, StreamAdvisories, jetstream.ConsumerConfig{
-		Durable: "crash-loops", AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxDeliver: -1,
-	})
-	if ctx.Err() != nil {
-		return nil
-	}
+	consumer, err := b.consumer(ctx, StreamAdvisories, crashLoops())
 	if err != nil {
-		return missing("stream "+StreamAdvisories, err)
+		return stopped(ctx, err)
 	}
 	var group sync.WaitGroup
 	defer group.Wait()

@@ -3,9 +3,9 @@
 package jet
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,11 +49,18 @@ const (
 	StatusMaxAge = 30 * 24 * time.Hour
 )
 
+// TopologyVersion is raised with every change of what is declared here. It is written on StreamJobs, which is made last: who finds it there finds the rest.
+const TopologyVersion = 1
+
+// versionKey of StreamJobs' metadata.
+const versionKey = "pdfmill-topology"
+
 // Streams is the topology: every stream with its subjects and limits. Replicas 1 suits one server.
 func Streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		{
-			Name: StreamJobs, Description: "work in hand", Subjects: []string{event.SubjectDropped, event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
+			Name: StreamJobs, Description: "work in hand", Metadata: map[string]string{versionKey: strconv.Itoa(TopologyVersion)},
+			Subjects:  []string{event.SubjectDropped, event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, Replicas: replicas,
 			Duplicates: DedupeWindow, AllowAtomicPublish: true, MaxMsgsPerSubject: MaxQueued, DiscardNewPerSubject: true,
 		},
@@ -86,21 +93,6 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 	}
 }
 
-// Apply creates or updates streams and KV buckets. It changes nothing when all is as declared.
-func Apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	for _, s := range Streams(replicas) {
-		if _, err := js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("stream %s: %w", s.Name, err)
-		}
-	}
-	for _, kv := range KeyValues(replicas) {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, kv); err != nil {
-			return fmt.Errorf("KV bucket %s: %w", kv.Bucket, err)
-		}
-	}
-	return nil
-}
-
 // StageOf names the stage that works on a subject of the work queue, "" when the subject is of another stream.
 func StageOf(subject string) string {
 	switch subject {
@@ -131,6 +123,40 @@ func Consumer(subject string) jetstream.ConsumerConfig {
 		Durable: Durable(subject), FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: AckWait, MaxDeliver: MaxDeliver, MaxAckPending: MaxAckPending,
 	}
+}
+
+// crashLoops is the consumer by which messages that kill their handlers are found.
+func crashLoops() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{Durable: "crash-loops", AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxDeliver: -1}
+}
+
+// workSubjects is every subject of the work queue that a stage consumes.
+func workSubjects(engines []string) []string {
+	all := make([]string, 0, 3+len(engines)*len(Lanes()))
+	all = append(all, event.SubjectDropped, event.SubjectIngested, event.SubjectRendered)
+	for _, engine := range engines {
+		for _, lane := range Lanes() {
+			all = append(all, event.SubjectValidated(engine, lane))
+		}
+	}
+	return all
+}
+
+// keyValueStream is the stream that a KV bucket is.
+func keyValueStream(kv jetstream.KeyValueConfig) jetstream.StreamConfig {
+	const window = 2 * time.Minute
+	s := jetstream.StreamConfig{
+		Name: "KV_" + kv.Bucket, Description: kv.Description, Subjects: []string{"$KV." + kv.Bucket + ".>"},
+		MaxMsgsPerSubject: int64(kv.History), MaxBytes: kv.MaxBytes, MaxAge: kv.TTL, Storage: kv.Storage, Replicas: kv.Replicas, Discard: jetstream.DiscardNew,
+		AllowRollup: true, DenyDelete: true, AllowDirect: true, Duplicates: window,
+	}
+	if kv.TTL > 0 {
+		s.Duplicates = min(window, kv.TTL)
+	}
+	if kv.LimitMarkerTTL > 0 {
+		s.AllowMsgTTL, s.SubjectDeleteMarkerTTL = true, kv.LimitMarkerTTL
+	}
+	return s
 }
 
 // Lanes in which ranges wait, most urgent first.

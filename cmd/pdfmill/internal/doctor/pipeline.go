@@ -70,7 +70,7 @@ func Pipeline(e endpoints.Endpoints, region string, log *slog.Logger) []Check {
 func connect(ctx context.Context, e endpoints.Endpoints, log *slog.Logger) (*jet.Broker, error) {
 	c := jet.Config{URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, Creds: e.NATSCreds}
 	if e.OperatorUser != "" {
-		c.User, c.Password = e.OperatorUser, e.OperatorPassword
+		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
 	}
 	return jet.Connect(ctx, c, "pdfmill-doctor", log)
 }

@@ -6,29 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
 	"github.com/pdfmill/pdfmill/embedded"
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
 // InboxBucket is where documents are dropped unless a Config says otherwise.
 const InboxBucket = "inbox"
 
-// Users of NATS and accounts of S3. The operator's may do everything, the user's what a subscriber and an uploader need.
-const (
-	operatorName = "pdfmill"
-	userName     = "user"
-)
+// adminName is the user of NATS and the account of S3 that this process itself uses; the others have their roles' names.
+const adminName = "pdfmill"
 
 // Config of a Box.
 type Config struct {
@@ -38,12 +39,13 @@ type Config struct {
 	NATSAddr   string // host:port; port 0 picks one
 	S3Addr     string // host:port; port 0 picks one
 	Durability embedded.Durability
+	Engines    []string // that the gpu-runner serves
 	Log        *slog.Logger
 	// Step, when not nil, is told what has just been reached, for whoever measures the start.
 	Step func(string)
 }
 
-// Box is a running pair of servers with a connection to each.
+// Box is a running pair of servers with connections to each: those of the admin, and one for each stage, with no more rights than it would have in a cluster.
 type Box struct {
 	Endpoints endpoints.Endpoints
 	Broker    *jet.Broker
@@ -51,9 +53,22 @@ type Box struct {
 	// InboxDirs are the folders that the inboxes are, by bucket.
 	InboxDirs map[string]string
 
-	nats *embedded.NATS
-	s3   *embedded.S3
+	nats    *embedded.NATS
+	s3      *embedded.S3
+	secrets map[string]string
+	brokers map[string]*jet.Broker
+	stores  map[string]*object.S3
 }
+
+// Stage is what a stage connects with.
+func (b *Box) Stage(name string) (*jet.Broker, *object.S3) { return b.brokers[name], b.stores[name] }
+
+func stages() []string {
+	return []string{stage.Ingest, stage.Validator, stage.GPURunner, stage.Publisher}
+}
+
+// roles are those that have credentials; the admin is adminName.
+func roles() []string { return append(stages(), jet.RoleUser, jet.RoleOperator) }
 
 // Start starts both servers at once. The process' working directory may be another one afterwards.
 func Start(ctx context.Context, c Config) (*Box, error) {
@@ -66,15 +81,19 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w (choose another with --data)", c.Dir, err)
 	}
-	secrets, err := embedded.Secrets(filepath.Join(c.Dir, "credentials.json"), "nats-operator", "nats-user", "s3-operator", "s3-user")
+	names := []string{"nats-admin", "s3-admin"}
+	for _, role := range roles() {
+		names = append(names, "nats-"+role, "s3-"+role)
+	}
+	secrets, err := embedded.Secrets(filepath.Join(c.Dir, "credentials.json"), names...)
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{}
+	b := &Box{secrets: secrets, brokers: map[string]*jet.Broker{}, stores: map[string]*object.S3{}}
 	connected := make(chan struct{})
 	group, starting := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := b.startNATS(starting, c, secrets); err != nil {
+		if err := b.startNATS(starting, c); err != nil {
 			return err
 		}
 		close(connected)
@@ -83,65 +102,61 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	})
 	group.Go(func() error {
 		defer c.Step("S3 listens")
-		return b.startS3(starting, c, secrets, connected)
+		return b.startS3(starting, c, connected)
 	})
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, b.Stop(context.WithoutCancel(ctx)))
 	}
 	b.Endpoints = endpoints.Endpoints{
-		NATSURL: b.nats.URL(), NATSUser: userName, NATSPassword: secrets["nats-user"],
-		OperatorUser: operatorName, OperatorPassword: secrets["nats-operator"],
-		S3Endpoint: b.s3.URL(), S3AccessKey: userName, S3SecretKey: secrets["s3-user"],
+		NATSURL: b.nats.URL(), NATSUser: jet.RoleUser, NATSPassword: secrets["nats-user"],
+		OperatorUser: jet.RoleOperator, OperatorPassword: secrets["nats-operator"],
+		S3Endpoint: b.s3.URL(), S3AccessKey: jet.RoleUser, S3SecretKey: secrets["s3-user"],
 		InboxBucket: c.Inboxes[0], InboxDir: b.InboxDirs[c.Inboxes[0]], Bucket: lifecycle.DefaultBucket, PID: os.Getpid(), Version: lifecycle.Version,
 	}
 	return b, nil
 }
 
-func (b *Box) startNATS(ctx context.Context, c Config, secrets map[string]string) (err error) {
+func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
+	users := []embedded.User{{Name: adminName, Password: b.secrets["nats-admin"]}}
+	for _, role := range roles() {
+		r, err := jet.Topology{Replicas: 1, Engines: c.Engines}.Rights(role)
+		if err != nil {
+			return err
+		}
+		users = append(users, embedded.User{
+			Name: role, Password: b.secrets["nats-"+role], Publish: r.Publish, Subscribe: r.Subscribe, DenySubscribe: r.DenySubscribe,
+		})
+	}
 	b.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{
-		Dir: filepath.Join(c.Dir, "nats"), Addr: c.NATSAddr, Durability: c.Durability, Log: c.Log,
-		Users: []embedded.User{{Name: operatorName, Password: secrets["nats-operator"]}, subscriber(secrets["nats-user"])},
+		Dir: filepath.Join(c.Dir, "nats"), Addr: c.NATSAddr, Durability: c.Durability, Log: c.Log, Users: users,
 	})
 	if err != nil {
 		return err
 	}
 	c.Step("NATS listens")
-	b.Broker, err = jet.Connect(ctx, jet.Config{URL: b.nats.URL(), User: operatorName, Password: secrets["nats-operator"]}, "pdfmill", c.Log)
+	b.Broker, err = jet.Connect(ctx, jet.Config{URL: b.nats.URL(), User: adminName, Password: b.secrets["nats-admin"], InboxPrefix: jet.InboxPrefix(jet.RoleAdmin)}, "pdfmill", c.Log)
 	if err != nil {
 		return err
+	}
+	for _, role := range stages() {
+		own := jet.Config{URL: b.nats.URL(), User: role, Password: b.secrets["nats-"+role], InboxPrefix: jet.InboxPrefix(role)}
+		if b.brokers[role], err = jet.Connect(ctx, own, "pdfmill-"+role, c.Log); err != nil {
+			return err
+		}
 	}
 	return b.Broker.Apply(ctx, 1)
 }
 
-// subscriber may read events, from now on or from the stream, and nothing else.
-func subscriber(password string) embedded.User {
-	const stream = jet.StreamEvents
-	return embedded.User{
-		Name: userName, Password: password,
-		Subscribe: []string{"pdf.>", "_INBOX.>"},
-		Publish: []string{
-			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.MSG.GET." + stream,
-			"$JS.API.DIRECT.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".>",
-			"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.CREATE." + stream + ".>", "$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".>",
-			"$JS.API.CONSUMER.NAMES." + stream, "$JS.API.CONSUMER.LIST." + stream, "$JS.API.CONSUMER.INFO." + stream + ".>",
-			"$JS.API.CONSUMER.MSG.NEXT." + stream + ".>", "$JS.API.CONSUMER.DELETE." + stream + ".>",
-			"$JS.ACK." + stream + ".>", "$JS.FC." + stream + ".>",
-		},
-	}
-}
-
-func (b *Box) startS3(ctx context.Context, c Config, secrets map[string]string, connected <-chan struct{}) (err error) {
-	grants := []embedded.Grant{{Bucket: lifecycle.DefaultBucket}}
-	for _, bucket := range c.Inboxes {
-		grants = append(grants, embedded.Grant{Bucket: bucket, Write: true})
+func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) (err error) {
+	buckets := rights.Buckets{Inboxes: c.Inboxes, Own: lifecycle.DefaultBucket}
+	accounts := make([]embedded.Account, 0, 1+len(roles()))
+	accounts = append(accounts, embedded.Account{Access: adminName, Secret: b.secrets["s3-admin"]})
+	for _, role := range roles() {
+		accounts = append(accounts, embedded.Account{Access: role, Secret: b.secrets["s3-"+role], Grants: buckets.Grants(role)})
 	}
 	b.s3, err = embedded.StartS3(ctx, embedded.S3Config{
 		Dir: filepath.Join(c.Dir, "s3"), Addr: c.S3Addr, Durability: c.Durability, Log: c.Log,
-		Buckets: append([]string{lifecycle.DefaultBucket}, c.Inboxes...), AnnounceBuckets: c.Inboxes,
-		Accounts: []embedded.Account{
-			{Access: operatorName, Secret: secrets["s3-operator"]},
-			{Access: userName, Secret: secrets["s3-user"], Grants: grants},
-		},
+		Buckets: append([]string{lifecycle.DefaultBucket}, c.Inboxes...), AnnounceBuckets: c.Inboxes, Accounts: accounts,
 		Announce: func(ctx context.Context, p embedded.Put) error {
 			select {
 			case <-connected:
@@ -160,18 +175,38 @@ func (b *Box) startS3(ctx context.Context, c Config, secrets map[string]string, 
 	for _, bucket := range c.Inboxes {
 		b.InboxDirs[bucket] = b.s3.BucketDir(bucket)
 	}
-	b.Store, err = object.NewS3(object.Config{Endpoint: b.s3.URL(), AccessKey: operatorName, SecretKey: secrets["s3-operator"], Region: "us-east-1"})
-	return err
+	if b.Store, err = b.storeOf(adminName, "admin"); err != nil {
+		return err
+	}
+	for _, role := range stages() {
+		if b.stores[role], err = b.storeOf(role, role); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Box) storeOf(access, role string) (*object.S3, error) {
+	return object.NewS3(object.Config{Endpoint: b.s3.URL(), AccessKey: access, SecretKey: b.secrets["s3-"+role], Region: "us-east-1"})
+}
+
+// Disconnect closes every connection to NATS; whoever waits for a message there stops waiting.
+func (b *Box) Disconnect() {
+	for _, broker := range append(slices.Collect(maps.Values(b.brokers)), b.Broker) {
+		if broker != nil {
+			broker.Close()
+		}
+	}
 }
 
 // Stop closes the connections and stops both servers; what they acknowledged is stored.
 func (b *Box) Stop(ctx context.Context) error {
-	if b.Store != nil {
-		b.Store.Close() // idle connections would hold the gateway
+	for _, store := range append(slices.Collect(maps.Values(b.stores)), b.Store) {
+		if store != nil {
+			store.Close() // idle connections would hold the gateway
+		}
 	}
-	if b.Broker != nil {
-		b.Broker.Close()
-	}
+	b.Disconnect()
 	group := errgroup.Group{}
 	if b.s3 != nil {
 		group.Go(func() error { return b.s3.Stop(ctx) })

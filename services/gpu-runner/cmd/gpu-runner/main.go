@@ -6,6 +6,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
 )
 
@@ -19,7 +20,7 @@ func main() {
 	var s settings
 	done, err := config.Parse(name, "Converts page ranges with supervised workers.", &s, os.Args[1:], os.Stdout)
 	if err == nil && !done {
-		err = s.Run(func(p lifecycle.Platform) (lifecycle.Service, error) { return gpurunner.New(s.Service, p) })
+		err = s.Run(stage.GPURunner, func(p lifecycle.Platform) (lifecycle.Service, error) { return gpurunner.New(s.Service, p) })
 	}
 	os.Exit(config.Code(name, err))
 }

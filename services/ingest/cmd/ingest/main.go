@@ -6,6 +6,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 	"github.com/pdfmill/pdfmill/services/ingest"
 )
 
@@ -19,7 +20,7 @@ func main() {
 	var s settings
 	done, err := config.Parse(name, "Watches inbox buckets and takes in what is dropped there.", &s, os.Args[1:], os.Stdout)
 	if err == nil && !done {
-		err = s.Run(func(p lifecycle.Platform) (lifecycle.Service, error) { return ingest.New(s.Service, p) })
+		err = s.Run(stage.Ingest, func(p lifecycle.Platform) (lifecycle.Service, error) { return ingest.New(s.Service, p) })
 	}
 	os.Exit(config.Code(name, err))
 }

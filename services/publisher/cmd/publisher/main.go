@@ -6,6 +6,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 	"github.com/pdfmill/pdfmill/services/publisher"
 )
 
@@ -19,7 +20,7 @@ func main() {
 	var s settings
 	done, err := config.Parse(name, "Joins converted ranges into documents and announces them.", &s, os.Args[1:], os.Stdout)
 	if err == nil && !done {
-		err = s.Run(func(p lifecycle.Platform) (lifecycle.Service, error) { return publisher.New(s.Service, p) })
+		err = s.Run(stage.Publisher, func(p lifecycle.Platform) (lifecycle.Service, error) { return publisher.New(s.Service, p) })
 	}
 	os.Exit(config.Code(name, err))
 }

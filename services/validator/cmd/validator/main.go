@@ -7,6 +7,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 	"github.com/pdfmill/pdfmill/services/validator"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
@@ -24,7 +25,7 @@ func main() {
 	var s settings
 	done, err := config.Parse(name, "Says what each document is, refuses what can not go on, and plans page ranges.", &s, os.Args[1:], os.Stdout)
 	if err == nil && !done {
-		err = s.Run(func(p lifecycle.Platform) (lifecycle.Service, error) {
+		err = s.Run(stage.Validator, func(p lifecycle.Platform) (lifecycle.Service, error) {
 			self, err := os.Executable()
 			if err != nil {
 				return nil, fmt.Errorf("find this program's file, which the sandbox is started from: %w", err)

@@ -1,0 +1,229 @@
+package jet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says how to reach NATS. Every file it names is read again at each connect, so that what it holds can be replaced while the process runs.
+type Config struct {
+	URL          string `name:"nats-url" env:"PDFMILL_NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS server, or several separated by commas; tls:// demands TLS."`
+	User         string `name:"nats-user" env:"PDFMILL_NATS_USER" help:"NATS user."`
+	Password     string `name:"nats-password" env:"PDFMILL_NATS_PASSWORD" help:"Password of the NATS user; give it in the environment, not here." hidden:""`
+	PasswordFile string `name:"nats-password-file" env:"PDFMILL_NATS_PASSWORD_FILE" type:"path" placeholder:"FILE" help:"File with the password of the NATS user."`
+	Creds        string `name:"nats-creds" env:"PDFMILL_NATS_CREDS" type:"path" placeholder:"FILE" help:"File with NATS user credentials (JWT and seed)."`
+	NKey         string `name:"nats-nkey" env:"PDFMILL_NATS_NKEY" type:"path" placeholder:"FILE" help:"File with the seed of the NATS user's nkey."`
+	CA           string `name:"nats-ca" env:"PDFMILL_NATS_CA" type:"path" placeholder:"FILE" help:"Certificates (PEM) that the server's must lead to; default: the system's."`
+	Cert         string `name:"nats-cert" env:"PDFMILL_NATS_CERT" type:"path" placeholder:"FILE" help:"Client certificate (PEM), where the server demands one."`
+	Key          string `name:"nats-key" env:"PDFMILL_NATS_KEY" type:"path" placeholder:"FILE" help:"Private key (PEM) of the client certificate."`
+	TLSFirst     bool   `name:"nats-tls-first" env:"PDFMILL_NATS_TLS_FIRST" help:"Shake hands before the server says anything, as its handshake_first wants."`
+	Domain       string `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" help:"JetStream domain, when the streams are behind a leaf node."`
+	InboxPrefix  string `name:"nats-inbox-prefix" env:"PDFMILL_NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Where replies arrive. Default of a service: _INBOX_ and its name, so that no other user can listen in."`
+}
+
+// Validate reports every setting that can't be used, joined.
+func (c Config) Validate() error {
+	var faults []error
+	if (c.Cert == "") != (c.Key == "") {
+		faults = append(faults, errors.New("nats-cert and nats-key belong together: one is missing"))
+	}
+	var ways []string
+	for name, set := range map[string]bool{"nats-user": c.User != "", "nats-creds": c.Creds != "", "nats-nkey": c.NKey != ""} {
+		if set {
+			ways = append(ways, name)
+		}
+	}
+	if len(ways) > 1 {
+		faults = append(faults, fmt.Errorf("%s are different ways to say who this is: give one", strings.Join(ways, " and ")))
+	}
+	if c.Password != "" && c.PasswordFile != "" {
+		faults = append(faults, errors.New("nats-password and nats-password-file are both set: give one"))
+	}
+	if (c.Password != "" || c.PasswordFile != "") && c.User == "" {
+		faults = append(faults, errors.New("a NATS password without nats-user"))
+	}
+	return errors.Join(faults...)
+}
+
+// Connect dials NATS and reconnects for ever after. name shows up in the server's connection list.
+func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broker, error) {
+	options, err := c.options(name, log)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", redact(c.URL), err)
+	}
+	conn, err := nats.Connect(c.URL, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s as %q: %w (is the server up, and are user and password right?)", redact(c.URL), c.who(), err)
+	}
+	var js jetstream.JetStream
+	if c.Domain == "" {
+		js, err = jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(asyncPending))
+	} else {
+		js, err = jetstream.NewWithDomain(conn, c.Domain, jetstream.WithPublishAsyncMaxPending(asyncPending))
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("JetStream at %s: %w", conn.ConnectedUrlRedacted(), err)
+	}
+	return &Broker{conn: conn, js: js, log: log}, nil
+}
+
+// Reach is Connect for a service, which may be started before its servers: it tries until they are there or ctx ends. What trying again won't
+// change is an error at once: wrong credentials, a certificate that nobody trusts, a file that is not there.
+func Reach(ctx context.Context, c Config, name string, log *slog.Logger) (*Broker, error) {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		b, err := Connect(ctx, c, name, log)
+		if away := errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout); err == nil || ctx.Err() != nil || !away {
+			return b, err
+		}
+		log.Warn("NATS is not there yet", "err", err, "retry_in", pause)
+		wait(ctx, pause)
+	}
+}
+
+// asyncPending bounds the publishes that wait for their acknowledgement.
+const asyncPending = 1024
+
+// who is the user as far as it can be told.
+func (c Config) who() string {
+	switch {
+	case c.Creds != "":
+		return "user of " + c.Creds
+	case c.NKey != "":
+		return "user of " + c.NKey
+	}
+	return c.User
+}
+
+func (c Config) options(name string, log *slog.Logger) ([]nats.Option, error) {
+	options := []nats.Option{
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.Timeout(5 * time.Second), nats.RetryOnFailedConnect(false),
+		nats.IgnoreAuthErrorAbort(), // credentials that expired are replaced sooner or later: the next connect reads them again
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost NATS, reconnecting", "err", err)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("NATS does not take this connection back yet", "err", err) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS is back", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			log.Error("NATS refused something", "err", err, "subject", subject)
+		}),
+	}
+	if c.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
+	}
+	identity, err := c.identity(log)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(options, identity...), c.tls()...), nil
+}
+
+// identity says who connects.
+func (c Config) identity(log *slog.Logger) ([]nats.Option, error) {
+	switch {
+	case c.Creds != "":
+		if _, err := os.Stat(c.Creds); err != nil {
+			return nil, fmt.Errorf("credentials file: %w", err)
+		}
+		return []nats.Option{nats.UserCredentials(c.Creds)}, nil
+	case c.NKey != "":
+		option, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("nkey seed file %s: %w", c.NKey, err)
+		}
+		return []nats.Option{option}, nil
+	case c.PasswordFile != "":
+		if _, err := readSecret(c.PasswordFile); err != nil {
+			return nil, err
+		}
+		return []nats.Option{nats.UserInfoHandler(func() (string, string) {
+			password, err := readSecret(c.PasswordFile)
+			if err != nil {
+				log.Error("NATS will refuse this connection", "err", err)
+			}
+			return c.User, password
+		})}, nil
+	case c.User != "":
+		return []nats.Option{nats.UserInfo(c.User, c.Password)}, nil
+	}
+	return nil, nil
+}
+
+// tls reads certificates at each connect.
+func (c Config) tls() []nats.Option {
+	var options []nats.Option
+	var own nats.TLSCertHandler
+	var roots nats.RootCAsHandler
+	if c.Cert != "" {
+		own = func() (tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+			if err != nil {
+				return pair, fmt.Errorf("client certificate %s: %w", c.Cert, err)
+			}
+			return pair, nil
+		}
+	}
+	if c.CA != "" {
+		roots = func() (*x509.CertPool, error) { return readPool(c.CA) }
+	}
+	if own != nil || roots != nil {
+		options = append(options, nats.ClientTLSConfig(own, roots))
+	}
+	if c.TLSFirst {
+		options = append(options, nats.TLSHandshakeFirst())
+	}
+	return options
+}
+
+func readPool(path string) (*x509.CertPool, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("certificates of the NATS server: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("certificates of the NATS server: %s holds none in PEM form", path)
+	}
+	return pool, nil
+}
+
+// readSecret reads a one-line file.
+func readSecret(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("password file: %w", err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}
+
+// redact keeps a password in a URL out of messages.
+func redact(urls string) string {
+	all := strings.Split(urls, ",")
+	for i, url := range all {
+		if at := strings.LastIndexByte(url, '@'); at >= 0 {
+			scheme, _, found := strings.Cut(url, "://")
+			if !found {
+				scheme = "nats"
+			}
+			all[i] = scheme + "://***@" + url[at+1:]
+		}
+	}
+	return strings.Join(all, ",")
+}

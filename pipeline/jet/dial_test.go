@@ -1,0 +1,293 @@
+package jet_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/pipeline/telemetry"
+)
+
+// serve runs a real nats-server until the test ends or stop is called.
+func serve(t *testing.T, o *server.Options) (s *server.Server, stop func()) {
+	t.Helper()
+	o.Host, o.NoSigs, o.NoLog = "127.0.0.1", true, true
+	if o.Port == 0 {
+		o.Port = -1
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	stop = func() { s.Shutdown(); s.WaitForShutdown() }
+	t.Cleanup(stop)
+	if !s.ReadyForConnections(pipelinetest.Patience) {
+		t.Fatal("nats-server is not ready")
+	}
+	return s, stop
+}
+
+func dial(t *testing.T, c jet.Config) (*jet.Broker, error) {
+	t.Helper()
+	b, err := jet.Connect(t.Context(), c, "test", telemetry.Discard())
+	if err == nil {
+		t.Cleanup(b.Close)
+	}
+	return b, err
+}
+
+func mustDial(t *testing.T, c jet.Config) *jet.Broker {
+	t.Helper()
+	b, err := dial(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestPasswordIsReplacedWithoutRestart: the server changes the password and throws the client out; the new one in its file lets it in again.
+func TestPasswordIsReplacedWithoutRestart(t *testing.T) {
+	users := func(password string) *server.Options {
+		return &server.Options{Users: []*server.User{{Username: "ingest", Password: password}}}
+	}
+	options := users("first")
+	s, _ := serve(t, options)
+	file := write(t, filepath.Join(t.TempDir(), "password"), "first\n")
+	b := mustDial(t, jet.Config{URL: s.ClientURL(), User: "ingest", PasswordFile: file})
+	next := options.Clone()
+	next.Users = users("second").Users
+	if err := s.ReloadOptions(next); err != nil {
+		t.Fatal(err)
+	}
+	pipelinetest.Eventually(t, "the client is thrown out", func() bool { return b.Healthy() != nil })
+	write(t, file, "second\n")
+	pipelinetest.Eventually(t, "the client is back with the new password", func() bool { return b.Healthy() == nil })
+}
+
+// TestCertificatesAreReplacedWithoutRestart: the server comes back with certificates of another CA and demands a client certificate of it too.
+func TestCertificatesAreReplacedWithoutRestart(t *testing.T) {
+	mutual := func(dir string, ca *pipelinetest.CA, port int) *server.Options {
+		cert, key := ca.Issue(dir, "server")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem, err := os.ReadFile(ca.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		return &server.Options{Port: port, TLS: true, TLSVerify: true, TLSTimeout: 5, TLSConfig: &tls.Config{
+			Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+		}}
+	}
+	client, other := t.TempDir(), t.TempDir()
+	ca := pipelinetest.NewCA(t, client)
+	cert, key := ca.Issue(client, "client")
+	s, stop := serve(t, mutual(t.TempDir(), ca, 0))
+	url := strings.Replace(s.ClientURL(), "nats://", "tls://", 1)
+	b := mustDial(t, jet.Config{URL: url, CA: ca.File, Cert: cert, Key: key})
+	if _, err := dial(t, jet.Config{URL: url, CA: ca.File}); err == nil {
+		t.Error("connected without a client certificate")
+	}
+	if _, err := dial(t, jet.Config{URL: url, CA: pipelinetest.NewCA(t, other).File, Cert: cert, Key: key}); err == nil {
+		t.Error("trusted a server of another CA")
+	}
+
+	port := portOf(t, s)
+	stop()
+	second := pipelinetest.NewCA(t, t.TempDir())
+	serve(t, mutual(t.TempDir(), second, port))
+	if b.Healthy() == nil {
+		t.Error("still connected to a server that is gone")
+	}
+	second.Issue(client, "client")
+	pem, err := os.ReadFile(second.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, ca.File, string(pem))
+	pipelinetest.Eventually(t, "the client is back with the new certificates", func() bool { return b.Healthy() == nil })
+}
+
+func portOf(t *testing.T, s *server.Server) int {
+	t.Helper()
+	v, err := s.Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Port
+}
+
+func TestNKey(t *testing.T) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := serve(t, &server.Options{Nkeys: []*server.NkeyUser{{Nkey: public}}})
+	mustDial(t, jet.Config{URL: s.ClientURL(), NKey: write(t, filepath.Join(t.TempDir(), "seed"), string(seed))})
+	if _, err := dial(t, jet.Config{URL: s.ClientURL()}); err == nil {
+		t.Error("connected without the seed")
+	}
+}
+
+// TestCredsWithRights: a user of a JWT with the rights of a role, which the server enforces.
+func TestCredsWithRights(t *testing.T) {
+	operator, account, user := newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), newPair(t, nkeys.CreateUser)
+	operatorClaims := jwt.NewOperatorClaims(operator.public)
+	accountClaims := jwt.NewAccountClaims(account.public)
+	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
+	userClaims := jwt.NewUserClaims(user.public)
+	rights, err := jet.Topology{Replicas: 1}.Rights(jet.RoleUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	userClaims.Pub.Allow, userClaims.Sub.Allow, userClaims.Sub.Deny = rights.Publish, rights.Subscribe, rights.DenySubscribe
+	resolver := &server.MemAccResolver{}
+	system := newPair(t, nkeys.CreateAccount)
+	for public, claims := range map[string]*jwt.AccountClaims{account.public: accountClaims, system.public: jwt.NewAccountClaims(system.public)} {
+		if err := resolver.Store(public, sign(t, claims.Encode, operator)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, _ := serve(t, &server.Options{
+		TrustedOperators: []*jwt.OperatorClaims{mustDecode(t, sign(t, operatorClaims.Encode, operator))}, AccountResolver: resolver, SystemAccount: system.public,
+		JetStream: true, StoreDir: t.TempDir(),
+	})
+	creds := func(claims *jwt.UserClaims, pair pair) string {
+		seed, err := pair.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := jwt.FormatUserConfig(sign(t, claims.Encode, account), seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return write(t, filepath.Join(t.TempDir(), "user.creds"), string(content))
+	}
+	admin := newPair(t, nkeys.CreateUser)
+	if err := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: creds(jwt.NewUserClaims(admin.public), admin)}).Apply(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	b := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: creds(userClaims, user)})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := b.JS().Stream(ctx, jet.StreamEvents); err != nil {
+		t.Errorf("the user looks at the events: %v", err)
+	}
+	if _, err := b.JS().Stream(ctx, jet.StreamJobs); err == nil {
+		t.Error("the user looks at the work queue")
+	}
+}
+
+type pair struct {
+	nkeys.KeyPair
+	public string
+}
+
+func newPair(t *testing.T, make func() (nkeys.KeyPair, error)) pair {
+	t.Helper()
+	key, err := make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{key, public}
+}
+
+func sign(t *testing.T, encode func(nkeys.KeyPair) (string, error), by pair) string {
+	t.Helper()
+	text, err := encode(by.KeyPair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func mustDecode(t *testing.T, text string) *jwt.OperatorClaims {
+	t.Helper()
+	claims, err := jwt.DecodeOperatorClaims(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// TestReachAndAwait: a service that is first waits for its server, and then for the topology.
+func TestReachAndAwait(t *testing.T) {
+	s, stop := serve(t, &server.Options{})
+	port, url := portOf(t, s), s.ClientURL()
+	stop()
+	reached := make(chan *jet.Broker, 1)
+	go func() {
+		b, err := jet.Reach(t.Context(), jet.Config{URL: url}, "early", telemetry.Discard())
+		if err != nil {
+			t.Error(err)
+		}
+		reached <- b
+	}()
+	serve(t, &server.Options{Port: port, JetStream: true, StoreDir: t.TempDir()})
+	b := pipelinetest.Receive(t, "the early service connects", reached)
+	if b == nil {
+		t.FailNow()
+	}
+	t.Cleanup(b.Close)
+	waited := make(chan error, 1)
+	go func() { waited <- b.Await(t.Context()) }()
+	if err := pipelinetest.Connect(t, url).Apply(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := pipelinetest.Receive(t, "the topology is there", waited); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReachGivesUpOnWhatWaitingWontChange: a wrong password.
+func TestReachGivesUpOnWhatWaitingWontChange(t *testing.T) {
+	s, _ := serve(t, &server.Options{Users: []*server.User{{Username: "a", Password: "right"}}})
+	_, err := jet.Reach(t.Context(), jet.Config{URL: s.ClientURL(), User: "a", Password: "wrong-secret"}, "x", telemetry.Discard())
+	if err == nil || strings.Contains(err.Error(), "wrong-secret") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestConfigJoinsItsFaults(t *testing.T) {
+	err := jet.Config{Cert: "c", User: "u", NKey: "n", Password: "p", PasswordFile: "f"}.Validate()
+	for _, want := range []string{"nats-key", "nats-nkey", "nats-password-file"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not speak of %s", err, want)
+		}
+	}
+}

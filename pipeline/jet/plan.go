@@ -1,0 +1,190 @@
+package jet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Topology is a declaration for one installation: the table of this package, and what differs between servers.
+type Topology struct {
+	Replicas int `json:"replicas"` // of each stream, 1 to 5; odd numbers make sense
+	// JobsMaxBytes bounds the work queue, 0: not at all. When it is full, publishers wait, from the GPUs back to ingest.
+	JobsMaxBytes int64 `json:"jobs_max_bytes,omitempty"`
+	// Engines whose consumers are declared; without any no consumer is, and services make their own.
+	Engines []string `json:"engines,omitempty"`
+	// Domain of JetStream, as it shows in the subjects of its API; "" for none.
+	Domain string `json:"domain,omitempty"`
+}
+
+// Declaration is everything that a topology wants, as JetStream takes it. KV buckets are streams.
+type Declaration struct {
+	Streams   []jetstream.StreamConfig              `json:"streams"` // in the order in which they are made
+	Consumers map[string][]jetstream.ConsumerConfig `json:"consumers,omitempty"`
+}
+
+// Declare spells a topology out.
+func (t Topology) Declare() Declaration {
+	d := Declaration{Consumers: map[string][]jetstream.ConsumerConfig{}}
+	for _, kv := range KeyValues(t.Replicas) {
+		d.Streams = append(d.Streams, keyValueStream(kv))
+	}
+	all := Streams(t.Replicas)
+	for _, s := range append(all[1:], all[0]) { // StreamJobs says that the rest is there
+		if s.Name == StreamJobs && t.JobsMaxBytes > 0 {
+			s.MaxBytes = t.JobsMaxBytes
+		}
+		d.Streams = append(d.Streams, s)
+	}
+	if len(t.Engines) > 0 {
+		for _, subject := range workSubjects(t.Engines) {
+			d.Consumers[StreamJobs] = append(d.Consumers[StreamJobs], Consumer(subject))
+		}
+		d.Consumers[StreamAdvisories] = []jetstream.ConsumerConfig{crashLoops()}
+	}
+	return d
+}
+
+// Change is one step from what a server has to what is declared.
+type Change struct {
+	Kind   string  `json:"kind"` // stream or consumer
+	Name   string  `json:"name"`
+	Create bool    `json:"create,omitempty"`
+	Fields []Field `json:"fields,omitempty"` // that differ, when it is there already
+	// Loses says why the change would lose data or can't be made in place; then Execute refuses it.
+	Loses []string `json:"loses,omitempty"`
+
+	stream   jetstream.StreamConfig
+	of       string // stream of a consumer
+	consumer jetstream.ConsumerConfig
+}
+
+// Field is a setting that differs; values are JSON, "" when it is not set.
+type Field struct {
+	Name string `json:"name"`
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Plan is what has to change, in order.
+type Plan struct {
+	Changes []Change `json:"changes"`
+	// Newer says that a later version of pdfmill made what is there: leave it alone.
+	Newer bool `json:"newer,omitempty"`
+}
+
+// ErrLoses says that a plan was refused because it would lose data.
+var ErrLoses = errors.New("this would lose data")
+
+// Diff compares a server with the declaration. It changes nothing.
+func (b *Broker) Diff(ctx context.Context, t Topology) (Plan, error) {
+	return diff(ctx, b.js, t.Declare())
+}
+
+// Execute makes the changes of a plan. With force also those that lose data, as far as JetStream lets it.
+func (b *Broker) Execute(ctx context.Context, p Plan, force bool) error {
+	return execute(ctx, b.js, p, force)
+}
+
+func diff(ctx context.Context, js jetstream.JetStream, want Declaration) (p Plan, err error) {
+	for _, s := range want.Streams {
+		have, err := js.Stream(ctx, s.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			p.Changes = append(p.Changes, Change{Kind: "stream", Name: s.Name, Create: true, stream: s})
+			continue
+		}
+		if err != nil {
+			return p, fmt.Errorf("look at stream %s: %w", s.Name, err)
+		}
+		is := have.CachedInfo()
+		p.Newer = p.Newer || s.Name == StreamJobs && versionOf(is.Config) > TopologyVersion
+		fields, err := differences(is.Config, s, false)
+		if err != nil || len(fields) == 0 {
+			if err != nil {
+				return p, err
+			}
+			continue
+		}
+		loses, err := losses(ctx, have, s)
+		if err != nil {
+			return p, fmt.Errorf("look into stream %s: %w", s.Name, err)
+		}
+		p.Changes = append(p.Changes, Change{Kind: "stream", Name: s.Name, Fields: fields, Loses: loses, stream: s})
+	}
+	for stream, consumers := range want.Consumers {
+		for _, c := range consumers {
+			change, err := diffConsumer(ctx, js, stream, c)
+			if err != nil {
+				return p, err
+			}
+			if change.Create || len(change.Fields) > 0 {
+				p.Changes = append(p.Changes, change)
+			}
+		}
+	}
+	return p, nil
+}
+
+func diffConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) (Change, error) {
+	change := Change{Kind: "consumer", Name: want.Durable, of: stream, consumer: want}
+	have, err := js.Consumer(ctx, stream, want.Durable)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		change.Create = true
+		return change, nil
+	case err != nil:
+		return change, fmt.Errorf("look at consumer %s: %w", want.Durable, err)
+	}
+	change.Fields, err = differences(have.CachedInfo().Config, want, true)
+	return change, err
+}
+
+func execute(ctx context.Context, js jetstream.JetStream, p Plan, force bool) error {
+	if !force {
+		var refused []error
+		for _, c := range p.Changes {
+			for _, why := range c.Loses {
+				refused = append(refused, fmt.Errorf("%w: %s %s: %s", ErrLoses, c.Kind, c.Name, why))
+			}
+		}
+		if len(refused) > 0 {
+			return errors.Join(refused...)
+		}
+	}
+	for _, c := range p.Changes {
+		var err error
+		if c.Kind == "stream" {
+			_, err = js.CreateOrUpdateStream(ctx, c.stream)
+		} else {
+			_, err = js.CreateOrUpdateConsumer(ctx, c.of, c.consumer)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", c.Kind, c.Name, err)
+		}
+	}
+	return nil
+}
+
+// apply is Broker.Apply once.
+func apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	want := Topology{Replicas: replicas}.Declare()
+	for i, s := range want.Streams {
+		if have, err := js.Stream(ctx, s.Name); err == nil {
+			is := have.CachedInfo().Config
+			want.Streams[i].Replicas = max(is.Replicas, replicas)
+			if s.Name == StreamJobs {
+				want.Streams[i].MaxBytes = is.MaxBytes // whoever set a bound meant it
+			}
+		}
+	}
+	plan, err := diff(ctx, js, want)
+	if err != nil || plan.Newer {
+		return err
+	}
+	if err := execute(ctx, js, plan, false); err != nil {
+		return fmt.Errorf("topology: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package jet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pdfmill/pdfmill/pipeline/deadletter"
+	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// Roles beside the stages, which are roles too.
+const (
+	RoleUser     = "user"     // reads events
+	RoleOperator = "operator" // sees everything, replays and drops dead letters
+	RoleGateway  = "gateway"  // an object store that tells of what was dropped into it
+	RoleAdmin    = "admin"    // may do everything: applies the topology
+)
+
+// Roles is every role, in the order of the pipeline.
+func Roles() []string {
+	return []string{RoleGateway, stage.Ingest, stage.Validator, stage.GPURunner, stage.Publisher, RoleUser, RoleOperator, RoleAdmin}
+}
+
+// Rights are the subjects that a NATS user may publish and subscribe to, and nothing else; nil is everything.
+type Rights struct {
+	Publish       []string
+	Subscribe     []string
+	DenySubscribe []string // taken out of what Subscribe allows, also when a wildcard asks for it
+}
+
+// InboxPrefix is where replies to a role arrive. Nobody else may listen there, but to a user's, for which stock clients know only the default.
+func InboxPrefix(role string) string {
+	if role == RoleUser || role == RoleGateway {
+		return "_INBOX"
+	}
+	return "_INBOX_" + role
+}
+
+// Sweeps says whether a stage's process buries what kills others. That takes the right to read and delete any message of the work queue, so that
+// stages that open documents, or run what does, don't.
+func Sweeps(stageName string) bool { return stageName == stage.Ingest || stageName == stage.Publisher }
+
+// ErrNoRole says that a role is none of Roles.
+var ErrNoRole = errors.New("no such role")
+
+// Rights are what a role needs on a server with this topology, made from the same table as its streams and consumers.
+func (t Topology) Rights(role string) (Rights, error) {
+	g := &grants{api: "$JS.API.", engines: t.Engines}
+	if t.Domain != "" {
+		g.api = "$JS." + t.Domain + ".API."
+	}
+	g.subscribe(InboxPrefix(role) + ".>")
+	switch role {
+	case RoleAdmin:
+		return Rights{}, nil
+	case RoleGateway:
+		g.publish(event.SubjectDropped)
+	case RoleUser:
+		g.user()
+	case RoleOperator:
+		g.operator()
+	case stage.Ingest:
+		g.stage(role, event.SubjectDropped)
+		g.publish(event.SubjectDropped, event.SubjectIngested)
+		g.keyValue(KVSources, true)
+	case stage.Validator:
+		g.stage(role, event.SubjectIngested)
+		g.ranges()
+		g.publish(event.SubjectRendered)
+	case stage.GPURunner:
+		for _, engine := range t.Engines {
+			for _, lane := range Lanes() {
+				g.stage(role, event.SubjectValidated(engine, lane))
+			}
+		}
+		g.ranges()
+		g.publish(event.SubjectRendered)
+	case stage.Publisher:
+		g.stage(role, event.SubjectRendered)
+		g.publish(event.SubjectConverted)
+	default:
+		return Rights{}, fmt.Errorf("%w: %q (there are %v)", ErrNoRole, role, Roles())
+	}
+	if Sweeps(role) {
+		g.sweeper()
+	}
+	return g.rights(), nil
+}
+
+// grants collects rights.
+type grants struct {
+	api     string
+	engines []string
+	all     Rights
+}
+
+func (g *grants) rights() Rights {
+	for _, list := range []*[]string{&g.all.Publish, &g.all.Subscribe, &g.all.DenySubscribe} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	return g.all
+}
+
+func (g *grants) publish(subjects ...string) { g.all.Publish = append(g.all.Publish, subjects...) }
+func (g *grants) subscribe(subjects ...string) {
+	g.all.Subscribe = append(g.all.Subscribe, subjects...)
+}
+
+// ask allows requests to JetStream's API.
+func (g *grants) ask(requests ...string) {
+	for _, r := range requests {
+		g.publish(g.api + r)
+	}
+}
+
+// stage lets a stage consume its subject, say what it is at, hear of cancellations, and bury its own dead, unless their job has ended already.
+func (g *grants) stage(name, subject string) {
+	c := Consumer(subject)
+	g.ask("STREAM.INFO."+StreamJobs, "CONSUMER.CREATE."+StreamJobs+"."+c.Durable+"."+c.FilterSubject)
+	g.consume(StreamJobs, c.Durable)
+	g.publish(deadletter.SubjectOf(name, "*"), event.SubjectFailed)
+	g.keyValue(KVJobs, false)
+	g.keyValue(KVCancels, true)
+	g.follow(StreamEvents)
+}
+
+// consume lets somebody pull from a durable consumer.
+func (g *grants) consume(stream, durable string) {
+	g.ask("CONSUMER.INFO."+stream+"."+durable, "CONSUMER.MSG.NEXT."+stream+"."+durable)
+	g.publish("$JS.ACK." + stream + "." + durable + ".>")
+}
+
+// ranges lets a stage queue work for engines.
+func (g *grants) ranges() {
+	for _, engine := range g.engines {
+		g.publish(event.SubjectValidated(engine, "*"))
+	}
+}
+
+// keyValue lets somebody read and write keys, and follow what others write.
+func (g *grants) keyValue(bucket string, follow bool) {
+	stream, keys := "KV_"+bucket, "$KV."+bucket+".>"
+	g.ask("STREAM.INFO."+stream, "DIRECT.GET."+stream+"."+keys)
+	g.publish(keys)
+	if g.api != "$JS.API." {
+		g.ask(keys) // what the client makes of it in a domain
+	}
+	if follow {
+		g.follow(stream)
+	}
+}
+
+// follow lets somebody read a stream from any place on, with consumers of its own.
+func (g *grants) follow(stream string) {
+	g.ask("STREAM.INFO."+stream, "CONSUMER.CREATE."+stream, "CONSUMER.CREATE."+stream+".>", "CONSUMER.INFO."+stream+".>",
+		"CONSUMER.MSG.NEXT."+stream+".>", "CONSUMER.DELETE."+stream+".>")
+	g.publish("$JS.FC." + stream + ".>")
+}
+
+// look lets somebody read single messages of a stream.
+func (g *grants) look(stream string) {
+	g.ask("STREAM.MSG.GET."+stream, "DIRECT.GET."+stream, "DIRECT.GET."+stream+".>")
+}
+
+// sweeper lets a process bury what kills others.
+func (g *grants) sweeper() {
+	durable := crashLoops().Durable
+	g.ask("CONSUMER.CREATE."+StreamAdvisories+"."+durable, "STREAM.INFO."+StreamJobs, "CONSUMER.LIST."+StreamJobs, "STREAM.MSG.GET."+StreamJobs, "STREAM.MSG.DELETE."+StreamJobs)
+	g.consume(StreamAdvisories, durable)
+	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectRendered)
+}
+
+// user may follow events, also with a consumer of its own, and no other subject.
+func (g *grants) user() {
+	g.subscribe("pdf.>") // what a person types; the server leaves out the rest
+	g.all.DenySubscribe = append(Streams(1)[0].Subjects, deadletter.Subjects)
+	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES."+StreamEvents, "CONSUMER.LIST."+StreamEvents, "CONSUMER.DURABLE.CREATE."+StreamEvents+".>")
+	g.follow(StreamEvents)
+	g.look(StreamEvents)
+	g.publish("$JS.ACK." + StreamEvents + ".>")
+}
+
+// operator sees all and changes nothing but dead letters: it replays and drops them, and makes some by cancelling.
+func (g *grants) operator() {
+	g.subscribe("pdf.>", "_INBOX.>", "$JS.EVENT.ADVISORY.>")
+	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*", "STREAM.MSG.DELETE."+StreamDead,
+		"STREAM.INFO."+StreamJobs) // and looks, because a consumer of the work queue would take work away
+	for _, stream := range []string{StreamJobs, StreamEvents, StreamDead, StreamAdvisories} {
+		g.look(stream)
+		if stream != StreamJobs {
+			g.follow(stream)
+		}
+	}
+	for _, kv := range KeyValues(1) {
+		g.keyValue(kv.Bucket, true)
+	}
+	g.publish(Streams(1)[0].Subjects...) // to replay
+	g.publish(deadletter.Subjects, event.SubjectFailed)
+}
