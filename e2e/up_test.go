@@ -117,8 +117,8 @@ func TestSubmitWatchStatus(t *testing.T) {
 		if out := p.Pdfmill("submit", "--wait", filepath.Join(dir, "good.pdf")); !strings.Contains(out, "converted") {
 			t.Errorf("submit of what is known: %s", out)
 		}
-		pipelinetest.Eventually(t, "status shows the end of the job", func() bool { // it follows the events
-			out := p.Pdfmill("status", job)
+		pipelinetest.Eventually(t, "status shows the end of the job", func() bool { // it follows the events, and does not know the job before
+			out := p.Run("status", job).Stdout
 			return strings.Contains(out, "converted") && strings.Contains(out, job)
 		})
 		if out := p.Run("status", "ffffffffffff"); out.Code != 1 || !strings.Contains(out.Stderr, "pdfmill status") {
