@@ -17,6 +17,8 @@ var ErrStopped = fmt.Errorf("the worker pool is stopping: %w", context.Canceled)
 type PoolConfig struct {
 	Engine  string // the engine that every worker must be
 	Workers int    // places; default 1
+	// Isolated is the number of further places for suspect jobs: each of their processes does one job and ends. Default 0.
+	Isolated int
 
 	// Launch says how to start a worker; it may take its time (the first one may build an environment) and must end with ctx.
 	Launch func(ctx context.Context, l Launch) (Command, error)
@@ -27,11 +29,15 @@ type PoolConfig struct {
 	RecycleAfter  int    // conversions after which a worker is replaced; default 100
 	RecycleJitter int    // each worker's own number differs from that by at most this many, so that they don't restart together; default 20
 	Seed          uint64 // of the jitter; the same seed gives the same numbers
-	// Overlap reports whether a replacement may be loaded while the old worker still runs; nil means always. Otherwise the old one ends first.
-	Overlap func(worker int) bool
+	// RecycleAge and RecycleGrowth (bytes of host memory, since the process was new) have the same effect; default 24 h and 2 GiB.
+	RecycleAge    time.Duration
+	RecycleGrowth int64
+	// Rooms books memory for processes; nil: there is room for everybody.
+	Rooms Rooms
 
 	HelloTimeout, LoadTimeout time.Duration // as in Config
 	ProbeTimeout              time.Duration // default 30 s
+	ProbeEvery                time.Duration // an idle worker is asked this often to use its device; default 1 min
 	Grace                     time.Duration // for a worker's exit and for jobs in hand at Stop; default 30 s
 
 	Log      *slog.Logger
@@ -44,6 +50,8 @@ type Launch struct {
 	Worker   int
 	Failures int   // starts in a row that have failed
 	Last     error // how the latest of them failed; wraps ErrNoHello when the environment itself may be broken
+	Isolated bool  // the process is for one suspect job: evidence counts more than speed
+	Device   string
 }
 
 // Job is a conversion to be done by any worker of a pool.
@@ -51,6 +59,14 @@ type Job struct {
 	Request  Request
 	Priority Priority
 	Progress func(protocol.Progress) // may be nil; called on a worker's goroutine, must be quick
+	Need     Need
+}
+
+// Need is what an Admitter of memory looks at.
+type Need struct {
+	Pages      int
+	Megapixels float64 // of all pages at 72 dpi; 0: not known
+	Pressure   int     // how often the job has run out of memory before
 }
 
 // Outcome is a conversion that came to a result.
@@ -59,25 +75,29 @@ type Outcome struct {
 	Worker         string
 	Info           Info          // of the process that did it
 	Queued, Worked time.Duration // before and after it was given to a worker
+	Scale          float64       // of the engine's batches; 0 means 1
 }
 
 func (c PoolConfig) withDefaults() PoolConfig {
 	orDefault(&c.Workers, 1)
 	orDefault(&c.RecycleAfter, 100)
 	orDefault(&c.RecycleJitter, 20)
+	orDefault(&c.RecycleAge, 24*time.Hour)
+	orDefault(&c.RecycleGrowth, 2<<30)
 	orDefault(&c.ProbeTimeout, 30*time.Second)
+	orDefault(&c.ProbeEvery, time.Minute)
 	orDefault(&c.Grace, 30*time.Second)
 	c.RecycleJitter = min(c.RecycleJitter, c.RecycleAfter-1)
 	if c.Admitter == nil {
 		c.Admitter = Slots{}
 	}
-	if c.Overlap == nil {
-		c.Overlap = func(int) bool { return true }
+	if c.Rooms == nil {
+		c.Rooms = anywhere{}
 	}
 	return c
 }
 
-func orDefault[N int | time.Duration](n *N, fallback N) {
+func orDefault[N int | int64 | time.Duration](n *N, fallback N) {
 	if *n <= 0 {
 		*n = fallback
 	}

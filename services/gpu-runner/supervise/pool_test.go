@@ -223,7 +223,9 @@ func TestRecycling(t *testing.T) {
 	for _, overlap := range []bool{true, false} {
 		cfg, pids := children(t, fakechild.Config{}, 1)
 		cfg.RecycleAfter, cfg.RecycleJitter, cfg.Seed = 5, 2, 42
-		cfg.Overlap = func(int) bool { return overlap }
+		if !overlap {
+			cfg.Rooms = single{}
+		}
 		p := startPool(t, cfg, pids)
 		used := map[string]int{}
 		eventually(t, "three processes have filled the place", func() bool {
@@ -244,6 +246,16 @@ func TestRecycling(t *testing.T) {
 			t.Errorf("recycling looks like a failure: %+v", w)
 		}
 	}
+}
+
+// single has room for one process a place.
+type single struct{ anywhere }
+
+func (single) Enter(ctx context.Context, p Place) (Room, error) {
+	if p.Beside {
+		return nil, ErrNoRoom
+	}
+	return anywhere{}.Enter(ctx, p)
 }
 
 func TestRecycleNumbersDifferAndRepeat(t *testing.T) {

@@ -17,7 +17,10 @@ type Snapshot struct {
 func (s Snapshot) Ready() int {
 	n := 0
 	for _, w := range s.Workers {
-		if w.State == Idle || w.State == Busy {
+		if w.Isolated {
+			continue
+		}
+		if w.ModelLoaded {
 			n++
 		}
 	}
@@ -26,20 +29,27 @@ func (s Snapshot) Ready() int {
 
 // WorkerSnapshot is one worker. Zero fields are not known.
 type WorkerSnapshot struct {
-	Name      string            `json:"name"`
-	State     State             `json:"state"`
-	Reason    string            `json:"reason,omitempty"` // of the state
-	Since     time.Time         `json:"since"`
-	NextStart time.Time         `json:"next_start,omitzero"`
-	PID       int               `json:"pid,omitempty"`
-	Versions  map[string]string `json:"versions,omitempty"`
-	Device    string            `json:"device,omitempty"`
-	RSS       int64             `json:"rss"`        // bytes
-	Jobs      int               `json:"jobs"`       // answered by this process
-	JobsLimit int               `json:"jobs_limit"` // then it is replaced
-	JobsTotal int               `json:"jobs_total"` // answered by all processes that filled this place
-	Restarts  int               `json:"restarts"`   // starts after the first
-	Job       *RunningJob       `json:"job,omitempty"`
+	Name     string `json:"name"`
+	Isolated bool   `json:"isolated,omitempty"`
+	// Status is ok, starting, unloaded or failing; ModelLoaded says that it can take jobs; GPUAvailable that it has used its device with success
+	// since it was loaded, and not failed to do so since.
+	Status       string            `json:"status"`
+	ModelLoaded  bool              `json:"model_loaded"`
+	GPUAvailable bool              `json:"gpu_available"`
+	LastProbe    *Probed           `json:"last_probe,omitempty"`
+	State        State             `json:"state"`
+	Reason       string            `json:"reason,omitempty"` // of the state
+	Since        time.Time         `json:"since"`
+	NextStart    time.Time         `json:"next_start,omitzero"`
+	PID          int               `json:"pid,omitempty"`
+	Versions     map[string]string `json:"versions,omitempty"`
+	Device       string            `json:"device,omitempty"`
+	RSS          int64             `json:"rss"`        // bytes
+	Jobs         int               `json:"jobs"`       // answered by this process
+	JobsLimit    int               `json:"jobs_limit"` // then it is replaced
+	JobsTotal    int               `json:"jobs_total"` // answered by all processes that filled this place
+	Restarts     int               `json:"restarts"`   // starts after the first
+	Job          *RunningJob       `json:"job,omitempty"`
 
 	LastError      string        `json:"last_error,omitempty"`
 	LastErrorClass failure.Class `json:"last_error_class,omitempty"`
@@ -90,11 +100,16 @@ func (p *Pool) Snapshot() Snapshot {
 
 func (w *worker) snapshot() WorkerSnapshot {
 	s := WorkerSnapshot{
-		Name: w.name, State: w.state, Reason: w.reason, Since: w.since, NextStart: w.nextStart,
+		Name: w.name, Isolated: w.isolated, Status: w.status(), ModelLoaded: w.serving(), State: w.state, Reason: w.reason, Since: w.since, NextStart: w.nextStart,
 		Jobs: w.jobs, JobsLimit: w.limit, JobsTotal: w.jobsTotal, Restarts: max(0, w.starts-1),
+	}
+	if !w.probed.At.IsZero() {
+		probed := w.probed
+		s.LastProbe = &probed
 	}
 	if w.proc != nil {
 		info := w.proc.Info()
+		s.GPUAvailable = w.serving() && info.Hello.Device != "cpu" && (s.LastProbe == nil || s.LastProbe.OK)
 		s.PID, s.Versions, s.Device = info.PID, info.Hello.Versions, info.Hello.Device
 	}
 	if w.current != nil {
@@ -107,4 +122,19 @@ func (w *worker) snapshot() WorkerSnapshot {
 		s.LastError, s.LastErrorClass, s.LastErrorAt = failure.Sentence(w.lastErr), failure.ClassOf(w.lastErr, ""), w.lastErrAt
 	}
 	return s
+}
+
+// serving reports whether the worker's models are loaded.
+func (w *worker) serving() bool { return w.state == Idle || w.state == Busy || w.state == Probing }
+
+func (w *worker) status() string {
+	switch w.state {
+	case Idle, Busy, Probing:
+		return "ok"
+	case Starting:
+		return "starting"
+	case Backoff, Quarantined:
+		return "failing"
+	}
+	return "unloaded"
 }
