@@ -54,7 +54,7 @@ func smallCorpus(t *testing.T) string {
 // TestAShortRunMeasuresEverything runs every benchmark on the real binary, and looks at what it leaves behind, not at the figures.
 func TestAShortRunMeasuresEverything(t *testing.T) {
 	out, page := t.TempDir(), filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nformer results\n"+endMark+"\nafter\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s, err := parse([]string{"--short", "--bin", builtBinary(t), "--out", out, "--page", page, "--corpus", smallCorpus(t)})
@@ -68,7 +68,7 @@ func TestAShortRunMeasuresEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), "old") || !strings.HasPrefix(string(text), "before\n") || !strings.HasSuffix(string(text), "\nafter\n") {
+	if strings.Contains(string(text), "former results") || !strings.HasPrefix(string(text), "before\n") || !strings.HasSuffix(string(text), "\nafter\n") {
 		t.Errorf("the page around the results is not as it was, or they are:\n%s", text)
 	}
 	for _, b := range benchmarks() {
