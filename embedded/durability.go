@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Durability is what an acknowledged write survives.
@@ -45,18 +47,24 @@ func (sync fsync) path(path string) error {
 	return nil
 }
 
-// up syncs the folders from dir up to top. All of them: whether one is new can't be known, another writer may have made it and not synced it yet. One that is
-// gone was emptied by a delete meanwhile, and its name's end is in its parent.
-func (sync fsync) up(dir, top string) error {
-	for ; len(dir) >= len(top); dir = filepath.Dir(dir) {
-		if err := sync.path(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if dir == filepath.Dir(dir) {
+// up syncs path, a file or folder, and the folders above it up to top. All of them: whether one is new can't be known, another writer may have made it and not
+// synced it yet. One that is gone was deleted meanwhile, and its name's end is in its parent. They are synced at the same time: each waits for the disk, and
+// disks take several waits as one.
+func (sync fsync) up(path, top string) error {
+	var group errgroup.Group
+	for ; len(path) >= len(top); path = filepath.Dir(path) {
+		one := path
+		group.Go(func() error {
+			if err := sync.path(one); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+		if path == filepath.Dir(path) {
 			break
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
 // makeDir makes a folder and its parents, private to the owner, and syncs the names of the new ones.

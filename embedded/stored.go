@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,15 +25,7 @@ func (b *backend) path(bucket, key string) string { return filepath.Join(b.root,
 // stored makes a written object's attributes and name durable, then announces it.
 func (b *backend) stored(ctx context.Context, bucket, key string) error {
 	if b.synced {
-		path := b.path(bucket, key)
-		err := b.fsync.path(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // deleted by another client meanwhile
-		}
-		if err == nil {
-			err = b.fsync.up(filepath.Dir(path), b.path(bucket, ""))
-		}
-		if err != nil {
+		if err := b.fsync.up(b.path(bucket, key), b.path(bucket, "")); err != nil {
 			return b.refuse("object is not synced", bucket, key, err)
 		}
 	}
