@@ -381,7 +381,7 @@ func TestAChangeWhileReadingIsTransient(t *testing.T) {
 func TestNoRoomForScratchIsTransient(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.put("a.pdf", "first", nil)
+	b.put("a.pdf", strings.Repeat("more than a spool holds in memory", 10_000), nil)
 	s := b.service()
 	if err := os.RemoveAll(b.config.Scratch); err != nil {
 		t.Fatal(err)

@@ -5,28 +5,20 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
-// keep copies the object, in the state that source describes, to where pdfmill keeps sources, and returns the SHA-256 of its bytes. They pass through a scratch file,
-// because their place is named by what they are, and through no more memory than a buffer. An object that changes meanwhile is a transient failure.
+// keep copies the object, in the state that source describes, to where pdfmill keeps sources, and returns the SHA-256 of its bytes. They pass through a spool,
+// because their place is named by what they are, and so through no more memory than that of a small one. An object that changes meanwhile is a transient failure.
 func (s *Service) keep(ctx context.Context, source document.Source) (sha string, err error) {
-	file, err := os.CreateTemp(s.config.Scratch, "pdfmill-source-")
-	if err != nil {
-		return "", noScratch(source, err)
-	}
-	defer file.Close()
-	defer os.Remove(file.Name()) // where a name of an open file can't go at once
-	_ = os.Remove(file.Name())   // a crash leaves nothing behind
-
+	spool := object.NewSpool(s.config.Scratch)
+	defer spool.Close()
 	hash := sha256.New()
-	n, err := object.Download(ctx, s.platform.Store, source.Bucket, source.Key, "", &bounded{w: io.MultiWriter(file, hash), left: source.Size})
+	n, err := object.Download(ctx, s.platform.Store, source.Bucket, source.Key, "", &bounded{w: io.MultiWriter(spool, hash), left: source.Size})
 	switch {
 	case errors.Is(err, errMore):
 		return "", changing(source)
@@ -45,23 +37,20 @@ func (s *Service) keep(ctx context.Context, source document.Source) (sha string,
 		return "", changing(source)
 	}
 	sha = hex.EncodeToString(hash.Sum(nil))
-	return sha, s.store(ctx, file, n, sha)
+	return sha, s.store(ctx, spool, sha)
 }
 
 // store writes the bytes to their place, unless they are there.
-func (s *Service) store(ctx context.Context, file *os.File, size int64, sha string) error {
+func (s *Service) store(ctx context.Context, spool *object.Spool, sha string) error {
 	key := document.SourceKey(sha)
 	there, err := s.platform.Store.Stat(ctx, s.platform.Bucket, key)
-	if err == nil && there.Size == size {
+	if err == nil && there.Size == spool.Size() {
 		return nil
 	}
 	if err != nil && !errors.Is(err, object.ErrNotFound) {
 		return err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("rewind scratch file: %w", err)
-	}
-	_, err = s.platform.Store.Put(ctx, s.platform.Bucket, key, file, size, object.Put{ContentType: "application/pdf"})
+	_, err = s.platform.Store.Put(ctx, s.platform.Bucket, key, spool.Reader(), spool.Size(), object.Put{ContentType: "application/pdf"})
 	return err
 }
 

@@ -30,17 +30,14 @@ func (p *press) fill(ctx context.Context, m Manifest, doc *product) (printed, er
 	if err := group.Wait(); err != nil {
 		return printed{}, err
 	}
-	if _, err := doc.file.Seek(0, io.SeekStart); err != nil {
-		return printed{}, fmt.Errorf("read joined document: %w", err)
-	}
 	how := object.Put{ContentType: "text/markdown; charset=utf-8"}
-	if _, err := p.store.Put(ctx, p.bucket, m.Markdown.Key, doc.file, doc.bytes, how); err != nil {
+	if _, err := p.store.Put(ctx, p.bucket, m.Markdown.Key, doc.text.Reader(), doc.text.Size(), how); err != nil {
 		return printed{}, err
 	}
 	out := printed{revision: m.Revision, manifest: m, pages: m.PageList}
-	if doc.bytes <= event.MaxInline {
-		text := make([]byte, doc.bytes)
-		if _, err := doc.file.ReadAt(text, 0); err != nil {
+	if doc.text.Size() <= event.MaxInline {
+		text, err := io.ReadAll(doc.text.Reader())
+		if err != nil {
 			return printed{}, fmt.Errorf("read joined document: %w", err)
 		}
 		out.inline = string(text)

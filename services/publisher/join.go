@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -28,11 +27,10 @@ type picture struct {
 	page      int
 }
 
-// product is a joined document, waiting in a temporary file.
+// product is a joined document, waiting in a spool.
 type product struct {
 	selection
-	file     *os.File
-	bytes    int64
+	text     *object.Spool
 	sha256   string
 	pages    []Page
 	pictures []picture
@@ -41,8 +39,7 @@ type product struct {
 }
 
 func (p *product) close() {
-	_ = p.file.Close()           // it was only read since its size was checked
-	_ = os.Remove(p.file.Name()) // a leftover in the temporary folder is the system's to clean
+	_ = p.text.Close() // it was only read since it was whole
 }
 
 func (p *product) converted() int {
@@ -55,20 +52,16 @@ func (p *product) converted() int {
 	return n
 }
 
-// join writes the document of a selection to a temporary file, one range in memory at a time.
+// join writes the document of a selection to a spool, one range in memory at a time.
 func join(ctx context.Context, store object.Store, bucket string, s selection, engine string) (_ *product, err error) {
-	file, err := os.CreateTemp("", "pdfmill-join-*.md")
-	if err != nil {
-		return nil, fmt.Errorf("join document: %w (check the space and rights of the temporary folder)", err)
-	}
-	p := &product{selection: s, file: file, engine: event.Engine{Name: engine}}
+	p := &product{selection: s, text: object.NewSpool(""), engine: event.Engine{Name: engine}}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
 	hash := sha256.New()
-	buffer := bufio.NewWriterSize(io.MultiWriter(file, hash), 64<<10)
+	buffer := bufio.NewWriterSize(io.MultiWriter(p.text, hash), 64<<10)
 	counted := map[string]bool{} // objects whose engine time is in the sum
 	for _, run := range s.runs {
 		if run.Kind == kindLost {
@@ -92,10 +85,7 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, e
 		}
 	}
 	if err := buffer.Flush(); err != nil {
-		return nil, fmt.Errorf("join document: %w (check the space of the temporary folder)", err)
-	}
-	if p.bytes, err = file.Seek(0, io.SeekCurrent); err != nil {
-		return nil, fmt.Errorf("join document: %w", err)
+		return nil, fmt.Errorf("join document: %w (check the space and rights of the temporary folder)", err)
 	}
 	p.sha256 = hex.EncodeToString(hash.Sum(nil))
 	return p, nil

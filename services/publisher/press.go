@@ -186,7 +186,7 @@ func (p *press) manifest(doc *product, revision int) Manifest {
 		Format: 1, Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: revision, Inputs: doc.digest, Join: joinVersion, Runs: doc.runs,
 		Source: m.Source, Options: m.Options, Pages: m.Total, Want: m.Want, ConvertedPages: doc.converted(),
 		Complete: doc.converted() == len(doc.pages),
-		Markdown: event.Markdown{Bucket: p.bucket, Key: p.key(revision, documentName), Bytes: doc.bytes, SHA256: doc.sha256},
+		Markdown: event.Markdown{Bucket: p.bucket, Key: p.key(revision, documentName), Bytes: doc.text.Size(), SHA256: doc.sha256},
 		Images:   make([]event.Image, 0, len(doc.pictures)), Engine: doc.engine, Attempts: attempts(m, p.lost), PageList: doc.pages,
 		CreatedAt: time.Now().UTC(), Version: p.version,
 	}
