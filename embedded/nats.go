@@ -38,9 +38,13 @@ type NATS struct {
 }
 
 const (
-	defaultMaxPayload = 4 << 20          // bytes
-	readyWait         = 20 * time.Second // to listen, after the state was recovered
-	readyPoll         = 26 * time.Millisecond
+	defaultMaxPayload = 4 << 20 // bytes
+	maxMemory         = 1 << 30 // bytes of streams in memory, of which there are none
+	// maxStore is beyond any disk. The server's own choice, three quarters of what is free, refuses a stream whose bound is larger, although the stream may never
+	// come near it: no pipeline would start on a disk with less than 11 GB to spare. What bounds the streams is their own limits.
+	maxStore  = 1 << 50
+	readyWait = 20 * time.Second // to listen, after the state was recovered
+	readyPoll = 26 * time.Millisecond
 )
 
 // StartNATS starts the server and returns when it takes connections and its streams are recovered. It fails when Dir is in use or not writable, the port is
@@ -97,6 +101,7 @@ func (c NATSConfig) options() (*server.Options, error) {
 	return &server.Options{
 		ServerName: "pdfmill", Host: host, Port: port, NoSigs: true, MaxPayload: c.MaxPayload, Users: users,
 		JetStream: true, StoreDir: filepath.Join(c.Dir, "jetstream"), SyncAlways: sync,
+		JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore,
 	}, nil
 }
 

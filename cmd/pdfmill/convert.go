@@ -75,7 +75,7 @@ func (c *convertCommand) Run(g *globals, std streams) error {
 		Progress: c.progress(g, std, len(inputs)), Tally: works.tally, Log: log,
 	}, works.start)
 	works.step("run ended")
-	err = errors.Join(err, works.end())
+	err = errors.Join(err, works.end(err))
 	works.step("pipeline ended")
 	return c.conclude(g, std, report, err)
 }

@@ -97,8 +97,8 @@ func (w *works) settings() (settings, error) {
 	return s, nil
 }
 
-// end stops what was started.
-func (w *works) end() error {
+// end stops what was started and returns what went wrong, unless it is what reported tells already.
+func (w *works) end(reported error) error {
 	var err error
 	if w.plant != nil {
 		err = w.plant.stop(5 * time.Second)
@@ -106,6 +106,9 @@ func (w *works) end() error {
 			err = nil // what is temporary is thrown away, what is kept goes on next time
 		} else {
 			w.watch.Wait()
+		}
+		if err != nil && errors.Is(reported, err) {
+			err = nil
 		}
 		w.step("services ended")
 	}

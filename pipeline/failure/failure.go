@@ -144,7 +144,7 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(e.Err.Error())
 	}
-	if e.Hint != "" {
+	if e.Hint != "" && !strings.Contains(b.String(), e.Hint) { // the cause may have said it
 		b.WriteString(" (" + e.Hint + ")")
 	}
 	return b.String()
