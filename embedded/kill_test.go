@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "victim:", beVictim(context.Background(), dir, embedded.Durability(os.Getenv(victimDurability))))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(fullDir); dir != "" {
+		fmt.Fprintln(os.Stderr, beFull(context.Background(), dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

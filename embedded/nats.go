@@ -35,7 +35,11 @@ type NATSConfig struct {
 type NATS struct {
 	server *server.Server
 	lock   *lock
+	broken chan error
 }
+
+// Broken receives an error when the server could not write to its files. What it acknowledged is stored, and nothing more will be: it must be started again.
+func (n *NATS) Broken() <-chan error { return n.broken }
 
 const (
 	defaultMaxPayload = 4 << 20 // bytes
@@ -66,8 +70,8 @@ func StartNATS(ctx context.Context, c NATSConfig) (*NATS, error) {
 		held.release()
 		return nil, fmt.Errorf("start NATS in %s: %w", c.Dir, err)
 	}
-	fatal := make(chan error, 1)
-	s.SetLoggerV2(natsLog{log: c.Log, fatal: fatal}, false, false, false)
+	fatal, broken := make(chan error, 1), make(chan error, 1)
+	s.SetLoggerV2(natsLog{log: c.Log, fatal: fatal, broken: broken}, false, false, false)
 	s.Start()
 	if err := listens(ctx, s, fatal); err != nil {
 		s.Shutdown()
@@ -76,7 +80,7 @@ func StartNATS(ctx context.Context, c NATSConfig) (*NATS, error) {
 		return nil, fmt.Errorf("start NATS on %s in %s: %w (another program may use the port: choose one with --nats-addr, port 0 picks a free one)",
 			net.JoinHostPort(options.Host, strconv.Itoa(max(options.Port, 0))), c.Dir, err)
 	}
-	return &NATS{server: s, lock: held}, nil
+	return &NATS{server: s, lock: held, broken: broken}, nil
 }
 
 func (c NATSConfig) options() (*server.Options, error) {

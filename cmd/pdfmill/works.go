@@ -69,7 +69,7 @@ func (w *works) start(ctx context.Context) (batch.Backend, error) {
 	if err != nil {
 		return batch.Backend{}, err
 	}
-	w.plant = startPlant(ctx, w.log, append(services, jet.NewSweeper(w.box.Broker, lifecycle.Version, w.log)))
+	w.plant = startPlant(ctx, w.log, append(services, w.box.Guard(), jet.NewSweeper(w.box.Broker, lifecycle.Version, w.log)))
 	w.watch.Go(func() {
 		<-w.plant.over
 		if w.plant.err != nil {

@@ -53,6 +53,7 @@ type Box struct {
 	// InboxDirs are the folders that the inboxes are, by bucket.
 	InboxDirs map[string]string
 
+	dir     string
 	nats    *embedded.NATS
 	s3      *embedded.S3
 	secrets map[string]string
@@ -89,7 +90,7 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{secrets: secrets, brokers: map[string]*jet.Broker{}, stores: map[string]*object.S3{}}
+	b := &Box{dir: c.Dir, secrets: secrets, brokers: map[string]*jet.Broker{}, stores: map[string]*object.S3{}}
 	connected := make(chan struct{})
 	group, starting := errgroup.WithContext(ctx)
 	group.Go(func() error {
