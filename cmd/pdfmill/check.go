@@ -2,45 +2,56 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/batch"
 	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/validator"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
 
 type checkCommand struct {
-	Paths         []string         `arg:"" name:"FILE" help:"PDF files; directories are searched for *.pdf."`
-	MaxRangePages int              `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" placeholder:"N" help:"Pages in one range at most (${default})."`
-	Cache         string           `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for compiled code. Default: pdfmill in the user's cache folder."`
-	Limits        validator.Limits `embed:"" group:"Limits:"`
+	Paths         []string           `arg:"" name:"FILE" help:"PDF files; directories are searched for *.pdf."`
+	MaxRangePages int                `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" placeholder:"N" help:"What a range may cost, in ordinary pages (${default})."`
+	Cache         string             `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for compiled code. Default: pdfmill in the user's cache folder."`
+	Parallel      int                `default:"0" placeholder:"N" help:"Files inspected at once; 0: one a core."`
+	PasswordRef   string             `name:"password-ref" placeholder:"NAME" help:"Name of a secret whose passwords may open the files."`
+	Secrets       secret.Config      `embed:""`
+	Policies      validator.Policies `embed:""`
+	Limits        validator.Limits   `embed:"" group:"Limits:"`
 }
 
 // Help implements kong's help provider.
 func (checkCommand) Help() string {
-	return `Nothing is converted or stored, and nothing is sent anywhere. --json prints one object a line, with what is known of the document and how it
-would be cut into page ranges.
+	return `Nothing is converted or stored, and nothing is sent anywhere. --json prints one object a line, in the order of the files, with what is known of the
+document and how it would be cut into page ranges. Pages that no engine would see are in facts.failed, each with its class.
 
 Exit codes: 0 every file would be accepted, 1 some would be refused, 2 the command line is wrong, 3 the check itself failed.
 
 Examples:
   pdfmill check report.pdf
-  pdfmill check inbox/ --json | jq -r 'select(.verdict == "refused") | .input + ": " + .message'`
+  pdfmill check inbox/ --json | jq -r 'select(.verdict == "refused") | .input + ": " + .message'
+  PDFMILL_SECRET_TEAM=… pdfmill check locked.pdf --password-ref team`
 }
 
-// Run inspects files one after the other.
+// Run inspects files, several at once, and reports on them in order.
 func (c *checkCommand) Run(g *globals, std streams) error {
 	stop, ctx, done := interruptible()
 	defer done()
 	ctx = untilStop(ctx, stop)
-	inspector, err := c.inspector(g.logger(std.err, slog.LevelError))
+	if c.Parallel <= 0 {
+		c.Parallel = runtime.NumCPU()
+	}
+	inspector, err := c.inspector()
 	if err != nil {
 		return err
 	}
@@ -49,21 +60,27 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 	if err := unusable(inputs); err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	// A place in reports holds a slot: whoever is slow to print holds up the inspection, not the memory.
+	reports := make(chan chan validator.Report, c.Parallel)
 	refused := false
-	for _, in := range inputs {
-		r, err := c.one(ctx, inspector, in)
-		if err != nil {
-			return err
+	group.Go(func() error { return c.each(ctx, inspector, inputs, reports) })
+	group.Go(func() error {
+		for next := range reports {
+			select {
+			case r := <-next:
+				refused = refused || r.Verdict != validator.VerdictOK
+				if err := show(std.out, g.JSON, r); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-		refused = refused || r.Verdict != validator.VerdictOK
-		if g.JSON {
-			err = printJSON(std.out, r)
-		} else {
-			err = printVerdict(std.out, r)
-		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	if refused {
 		return some()
@@ -71,7 +88,30 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 	return nil
 }
 
-func (c *checkCommand) inspector(log *slog.Logger) (*validator.Inspector, error) {
+// each checks all inputs and sends where each report will come from, in order.
+func (c *checkCommand) each(ctx context.Context, inspector *validator.Inspector, inputs []batch.Input, reports chan<- chan validator.Report) error {
+	defer close(reports)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.Parallel)
+	for _, in := range inputs {
+		result := make(chan validator.Report, 1)
+		select {
+		case reports <- result:
+		case <-ctx.Done():
+			return errors.Join(group.Wait(), ctx.Err())
+		}
+		group.Go(func() error {
+			r, err := c.one(ctx, inspector, in)
+			if err == nil {
+				result <- r
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+func (c *checkCommand) inspector() (*validator.Inspector, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's file, which the sandbox is started from: %w", err)
@@ -80,7 +120,8 @@ func (c *checkCommand) inspector(log *slog.Logger) (*validator.Inspector, error)
 	if err != nil {
 		return nil, err
 	}
-	i, err := validator.NewInspector(sandbox.Config{Command: []string{self, "probe"}, CacheDir: sandbox.CacheDir(cache), Probes: runtime.NumCPU()}, c.Limits, log)
+	how := sandbox.Config{Command: []string{self, "probe"}, CacheDir: sandbox.CacheDir(cache), Probes: c.Parallel}
+	i, err := validator.NewInspector(how, c.Limits, c.Policies, secret.NewStore(c.Secrets))
 	if err != nil {
 		return nil, usage(err, "")
 	}
@@ -101,9 +142,16 @@ func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, 
 	} else if err := file.Close(); err != nil {
 		return validator.Report{}, err
 	}
-	r, err := inspector.Check(ctx, path, c.MaxRangePages)
+	r, err := inspector.Check(ctx, validator.Request{Path: path, PasswordRef: c.PasswordRef}, c.MaxRangePages)
 	r.Input = in.Path
 	return r, err
+}
+
+func show(w io.Writer, asJSON bool, r validator.Report) error {
+	if asJSON {
+		return printJSON(w, r)
+	}
+	return printVerdict(w, r)
 }
 
 func printVerdict(w io.Writer, r validator.Report) error {
@@ -111,17 +159,44 @@ func printVerdict(w io.Writer, r validator.Report) error {
 		_, err := fmt.Fprintf(w, "refused  %s  %s: %s\n", r.Input, r.Class, r.Message)
 		return err
 	}
+	f := r.Facts
 	var notes []string
-	if r.Facts.Version != "" {
-		notes = append(notes, "PDF "+r.Facts.Version)
+	if f.Version != "" {
+		notes = append(notes, "PDF "+f.Version)
 	}
-	if n := len(r.Facts.Unloadable); n > 0 {
-		notes = append(notes, fmt.Sprintf("%d pages can't be loaded", r.Facts.Pages-r.Facts.LoadablePages))
-	}
-	if r.Facts.Security > 0 {
-		notes = append(notes, "encrypted with an empty password")
+	for _, note := range []struct {
+		holds bool
+		text  string
+	}{
+		{f.Repair != nil, "repaired"},
+		{len(f.Failed) > 0, fmt.Sprintf("%d pages can't go on", len(f.Failed))},
+		{f.Password, "opened with a password"},
+		{f.Security > 0 && !f.Password, "encrypted with an empty password"},
+		{f.NoExtract, "its author forbids taking text out of it"},
+		{f.TextPages == 0 && f.Images > 0 && f.Partial == "", "no text, only images"},
+		{f.Form != "", "form"},
+		{f.Attachments > 0, fmt.Sprintf("%d attachments", f.Attachments)},
+		{f.Scripts > 0, "JavaScript"},
+		{f.Signatures > 0, "signed"},
+		{f.Partial != "", "facts are partial"},
+	} {
+		if note.holds {
+			notes = append(notes, note.text)
+		}
 	}
 	notes = append(notes, fmt.Sprintf("%d ranges", len(r.Plan)))
-	_, err := fmt.Fprintf(w, "ok       %s  %d pages (%s)\n", r.Input, r.Pages, strings.Join(notes, ", "))
-	return err
+	if _, err := fmt.Fprintf(w, "ok       %s  %d pages (%s)\n", r.Input, r.Pages, strings.Join(notes, ", ")); err != nil {
+		return err
+	}
+	const shown = 5
+	for i, p := range f.Failed {
+		if i == shown {
+			_, err := fmt.Fprintf(w, "         … and %d more pages\n", len(f.Failed)-shown)
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "         page %d: %s: %s\n", p.Page, p.Class, p.Message); err != nil {
+			return err
+		}
+	}
+	return nil
 }

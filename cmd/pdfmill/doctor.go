@@ -93,7 +93,7 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 			}
 			return doctor.Available(env.Engines), nil
 		}),
-		doctor.Sandbox([]string{self, "probe"}, cache, log),
+		doctor.Sandbox([]string{self, "probe"}, cache),
 		doctor.Disk("data directory", data, 1<<30), doctor.Disk("cache", cache, 1<<30), doctor.Disk("temporary folder", os.TempDir(), 1<<30),
 		doctor.OpenFiles(1024), doctor.Memory(1 << 30),
 	}

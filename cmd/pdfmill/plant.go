@@ -10,6 +10,7 @@ import (
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/onebox"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 )
 
 // plant is services at work on a platform.
@@ -21,11 +22,12 @@ type plant struct {
 }
 
 // newPlatform is what each service stands on in this process: connections with the rights of its stage.
-func newPlatform(box *onebox.Box, cache string, observer jet.Observer, log *slog.Logger) func(stage string) lifecycle.Platform {
+func newPlatform(box *onebox.Box, cache string, secrets secret.Config, observer jet.Observer, log *slog.Logger) func(stage string) lifecycle.Platform {
 	return func(stage string) lifecycle.Platform {
 		broker, store := box.Stage(stage)
 		return lifecycle.Platform{
-			Broker: broker, Store: store, Bucket: lifecycle.DefaultBucket, Cache: cache, Observer: observer, Version: lifecycle.Version, Log: log,
+			Broker: broker, Store: store, Bucket: lifecycle.DefaultBucket, Cache: cache, Secrets: secret.NewStore(secrets), Observer: observer,
+			Version: lifecycle.Version, Log: log,
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
 	"github.com/pdfmill/pdfmill/services/ingest"
@@ -17,6 +18,7 @@ import (
 // settings are those of every service.
 type settings struct {
 	Cache     string           `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for what can be made again: compiled code, Python environments, models. Default: pdfmill in the user's cache folder."`
+	Secrets   secret.Config    `embed:"" group:"Secrets:"`
 	Ingest    ingest.Config    `embed:"" group:"Ingest:"`
 	Validator validator.Config `embed:"" group:"Validator:"`
 	Runner    gpurunner.Config `embed:"" group:"Runner:"`

@@ -65,7 +65,7 @@ func (w *works) start(ctx context.Context) (batch.Backend, error) {
 	if w.box, err = onebox.Start(ctx, onebox.Config{Dir: w.dir, Durability: durability, Engines: set.engines(), Log: w.log, Step: w.step}); err != nil {
 		return batch.Backend{}, err
 	}
-	services, err := services("all", set, newPlatform(w.box, cache, w.tally, w.log))
+	services, err := services("all", set, newPlatform(w.box, cache, set.Secrets, w.tally, w.log))
 	if err != nil {
 		return batch.Backend{}, err
 	}
@@ -92,6 +92,7 @@ func (w *works) settings() (settings, error) {
 		return s, usage(fmt.Errorf("settings in the environment: %w", err), "")
 	}
 	s.Runner.Workers = w.workers
+	s.Validator.Thumbnail = 0 // nobody will look
 	s.Runner.Scratch, s.Validator.Scratch = filepath.Join(w.dir, "scratch"), w.dir
 	s.Runner.Install = preparing(w.notices)
 	return s, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 )
 
@@ -24,6 +25,7 @@ type Platform struct {
 	Topology string            `env:"PDFMILL_TOPOLOGY" enum:"apply,wait" default:"apply" help:"Streams and bucket that are missing: apply makes them, wait leaves that to pdfmill topology apply, so that this process needs no right to."`
 	Replicas int               `env:"PDFMILL_REPLICAS" default:"1" help:"Replicas of each stream that this process creates (${default})."`
 	Cache    string            `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for what can be made again: compiled code, Python environments, models. Default: pdfmill in the user's cache folder."`
+	Secrets  secret.Config     `embed:"" group:"Secrets:"`
 	HTTPAddr string            `name:"http-addr" env:"PDFMILL_HTTP_ADDR" default:"127.0.0.1:8080" help:"Where health and metrics are served (${default}); port 0 picks one."`
 	Logging  telemetry.Logging `embed:"" group:"Logging:"`
 }

@@ -5,8 +5,10 @@ package event
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
@@ -41,6 +43,8 @@ const (
 	ModePlain   = "plain" // the engine's simplest way, for a page on which the default way died; the result counts as degraded
 )
 
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // Range is a piece of a validated document for an engine to convert.
 type Range struct {
 	job.Job
@@ -53,12 +57,24 @@ type Range struct {
 	// Because says which failure led to this message: a range split in two, a page retried the plain way.
 	Because failure.Class `json:"because,omitempty"`
 
+	// Repaired is the sha256 of the repaired copy of the document that is to be converted; "": the document itself is.
+	Repaired string `json:"repaired,omitempty"`
+
 	PlannedAt       time.Time `json:"planned_at"`
 	ValidateSeconds float64   `json:"validate_seconds"`
 }
 
 // Work returns the job.
 func (m Range) Work() job.Job { return m.Job }
+
+// Input is the document whose bytes are to be converted: the source, or its repaired copy.
+func (m Range) Input() document.Source {
+	in := m.Source
+	if m.Repaired != "" {
+		in.SHA256 = m.Repaired
+	}
+	return in
+}
 
 // Subject is where the range is published.
 func (m Range) Subject() string { return SubjectValidated(m.Engine, m.Lane) }
@@ -82,6 +98,8 @@ func (m Range) Validate() error {
 		return errors.New("range without engine or lane")
 	case m.Mode != ModeDefault && m.Mode != ModePlain:
 		return fmt.Errorf("mode %q is neither default nor plain", m.Mode)
+	case m.Repaired != "" && !sha256Hex.MatchString(m.Repaired):
+		return fmt.Errorf("repaired copy %q is not a sha256", m.Repaired)
 	}
 	return nil
 }

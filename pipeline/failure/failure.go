@@ -20,7 +20,13 @@ const (
 	LimitBytes       Class = "limit-bytes"
 	LimitPages       Class = "limit-pages"
 	LimitPageSize    Class = "limit-page-size"
+	LimitPixels      Class = "limit-pixels"
+	LimitObjects     Class = "limit-objects"
+	LimitContent     Class = "limit-content"
+	LimitChars       Class = "limit-chars"
+	LimitNesting     Class = "limit-nesting"
 	LimitTime        Class = "limit-time"
+	LimitPageTime    Class = "limit-page-time"
 	LimitMemory      Class = "limit-memory"
 	SourceGone       Class = "source-gone"
 	SourceChanged    Class = "source-changed"
@@ -54,7 +60,13 @@ var policies = map[Class]policy{
 	LimitBytes:       {permanent: true},
 	LimitPages:       {permanent: true},
 	LimitPageSize:    {permanent: true},
+	LimitPixels:      {permanent: true},
+	LimitObjects:     {permanent: true},
+	LimitContent:     {permanent: true},
+	LimitChars:       {permanent: true},
+	LimitNesting:     {permanent: true},
 	LimitTime:        {permanent: true, replay: true},
+	LimitPageTime:    {permanent: true, replay: true},
 	LimitMemory:      {permanent: true},
 	SourceGone:       {permanent: true},
 	SourceChanged:    {permanent: true},

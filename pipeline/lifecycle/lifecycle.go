@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 )
 
 // DefaultBucket is pdfmill's own bucket.
@@ -21,6 +22,7 @@ type Platform struct {
 	Store    object.Store
 	Bucket   string // pdfmill's own
 	Cache    string // absolute path of the folder for what can be made again: compiled code, Python environments, models
+	Secrets  *secret.Store
 	Observer jet.Observer
 	Version  string // of pdfmill
 	Log      *slog.Logger

@@ -32,7 +32,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]
 		return []stage.Output{done.Output()}, nil
 	}
 
-	source, release, err := s.sources.open(ctx, m.Source)
+	source, release, err := s.sources.open(ctx, m.Input())
 	if err != nil {
 		return nil, err
 	}

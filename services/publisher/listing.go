@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 )
@@ -39,6 +40,8 @@ type holdings struct {
 	good, degraded, lost []found
 	// revisions has, by number, what lies in each revision's folder: size in bytes by name.
 	revisions map[int]map[string]int64
+	inspected bool  // the validator's facts are there
+	thumbnail int64 // bytes of its picture of the first page, 0: there is none
 }
 
 // list reads what a job has. Keys that are not understood belong to another pass or a newer version.
@@ -72,9 +75,20 @@ func (s *Service) list(ctx context.Context, j job.Job) (holdings, error) {
 			}
 			f.kind = kindLost
 			h.lost = append(h.lost, f)
+		} else if mine {
+			h.addInspection(rest, info.Size)
 		}
 	}
 	return h, nil
+}
+
+func (h *holdings) addInspection(name string, size int64) {
+	switch name {
+	case facts.ObjectName:
+		h.inspected = true
+	case facts.ThumbnailName:
+		h.thumbnail = size
+	}
 }
 
 // addRevision notes "r3/images/page-0001-01.png".

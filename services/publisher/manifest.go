@@ -5,6 +5,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
@@ -32,11 +33,14 @@ type Manifest struct {
 	Markdown       event.Markdown  `json:"markdown"`
 	Images         []event.Image   `json:"images"`
 	Engine         event.Engine    `json:"engine"`
-	Timings        event.Timings   `json:"timings"`
-	Attempts       int             `json:"attempts"`
-	PageList       []Page          `json:"page_list"`
-	CreatedAt      time.Time       `json:"created_at"`
-	Version        string          `json:"version"` // of pdfmill
+	// Facts are what the validator found in the document, Thumbnail its picture of the first page; absent when they are not there any more.
+	Facts     *facts.Facts  `json:"facts,omitempty"`
+	Thumbnail *event.Image  `json:"thumbnail,omitempty"`
+	Timings   event.Timings `json:"timings"`
+	Attempts  int           `json:"attempts"`
+	PageList  []Page        `json:"page_list"`
+	CreatedAt time.Time     `json:"created_at"`
+	Version   string        `json:"version"` // of pdfmill
 }
 
 // Page is one wanted page of a Manifest.

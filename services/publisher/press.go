@@ -71,8 +71,13 @@ func (p *press) print(ctx context.Context, s selection, partly bool) (printed, e
 	if n := doc.converted(); n == 0 || (n < len(doc.pages) && !partly) {
 		return printed{pages: doc.pages}, nil
 	}
+	about, err := p.inspected(ctx)
+	if err != nil {
+		return printed{}, err
+	}
 	for n := next; n < next+maxRaces; n++ {
 		m := p.manifest(doc, n)
+		m.Facts, m.Thumbnail = about.facts, about.thumbnail
 		_, err := object.PutJSON(ctx, p.store, p.bucket, p.key(n, manifestName), m, object.Put{Once: true})
 		switch {
 		case err == nil:

@@ -3,8 +3,6 @@ package validator_test
 import (
 	"encoding/csv"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/validator"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
@@ -38,7 +37,7 @@ func newInspector(t testing.TB, l validator.Limits) *validator.Inspector {
 	if cache == "" {
 		cache = t.TempDir()
 	}
-	i, err := validator.NewInspector(sandbox.Config{Command: []string{self, "probe"}, CacheDir: filepath.Join(cache, "wasm"), Probes: 2}, l, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	i, err := validator.NewInspector(sandbox.Config{Command: []string{self, "probe"}, CacheDir: filepath.Join(cache, "wasm"), Probes: 2}, l, validator.Policies{}, secret.NewStore(secret.Config{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +82,14 @@ var verdicts = map[string][]failure.Class{
 	"corrupt":                 {failure.PDFCorrupt, failure.NotPDF},
 	"not-pdf":                 {failure.NotPDF},
 	"zero-byte":               {failure.PDFEmpty},
-	"exotic":                  {"", failure.PDFCorrupt, failure.LimitPages, failure.LimitPageSize, failure.LimitTime, failure.LimitMemory},
+	"exotic":                  {"", failure.PDFCorrupt, failure.LimitPages, failure.LimitPageSize, failure.LimitTime, failure.LimitMemory, failure.LimitPixels, failure.LimitObjects, failure.LimitContent, failure.LimitChars, failure.LimitPageTime},
 }
 
 func TestEveryFileOfTheCorpusGetsItsVerdict(t *testing.T) {
 	inspector := newInspector(t, validator.DefaultLimits())
 	refused := 0
 	for _, d := range corpus(t) {
-		r, err := inspector.Check(t.Context(), d.path, 32)
+		r, err := inspector.Check(t.Context(), validator.Request{Path: d.path}, 32)
 		if err != nil {
 			t.Errorf("%s: %v", filepath.Base(d.path), err)
 			continue
@@ -134,7 +133,7 @@ func TestLimitsAreNamed(t *testing.T) {
 		{pdf("wide.pdf", 1, 150000), failure.LimitPageSize, "150000 × 100 points, the limit is 100000"},
 		{pdf("long.pdf", 100, 100), failure.LimitBytes, "the limit is 400"},
 	} {
-		r, err := inspector.Check(t.Context(), c.path, 32)
+		r, err := inspector.Check(t.Context(), validator.Request{Path: c.path}, 32)
 		if err != nil || r.Class != c.class || !strings.Contains(r.Message, c.says) {
 			t.Errorf("%s: %q %q, %v; want %q %q", filepath.Base(c.path), r.Class, r.Message, err, c.class, c.says)
 		}

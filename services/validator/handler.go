@@ -5,30 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
-	"github.com/pdfmill/pdfmill/services/validator/facts"
 	"github.com/pdfmill/pdfmill/services/validator/plan"
 )
 
-// handle inspects one document and plans the ranges that nobody has converted yet. The plan depends only on the document and on what is done, so that
-// a second delivery plans the same.
+// handle inspects one document and plans the ranges that nobody has converted yet. The plan depends only on the facts, which are stored before anything is
+// published, and on what is done, so that a second delivery plans the same.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) ([]stage.Output, error) {
 	j, started := d.Body.Job, time.Now()
 	engine, err := s.engine(j.Options)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.inspect(ctx, j)
+	found, err := s.facts(ctx, j, d.Attempt > 1)
 	if err != nil {
 		return nil, err
 	}
@@ -39,26 +38,62 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 				"option pages asks for %s of a document with %d pages", j.Options.Pages, found.Pages)
 		}
 	}
+	lost := within(found.Failed, want)
+	if len(lost) == want.Len() {
+		return nil, failure.Newf(lost[0].Class, "plan", j.Source.Path(), "none of the pages asked for (%s) can go on: %s", want, lost[0].Message)
+	}
 	have, err := s.done(ctx, j)
 	if err != nil {
 		return nil, err
 	}
 	seconds := time.Since(started).Seconds()
-	missing := want.Subtract(have)
-	if len(missing) == 0 {
-		return []stage.Output{event.Rendered{
-			Job: j, Engine: engine, Total: found.Pages, Want: want, Cached: true, ValidateSeconds: seconds, Attempts: d.Attempt,
-		}.Output()}, nil
-	}
-	lane := j.Options.Priority
+	rendered := event.Rendered{Job: j, Engine: engine, Total: found.Pages, Want: want, Mode: event.ModeDefault, ValidateSeconds: seconds, Attempts: d.Attempt}
 	var outputs []stage.Output
-	for _, r := range plan.Ranges(missing, s.config.MaxRangePages) {
-		outputs = append(outputs, event.Range{
-			Job: j, Engine: engine, Lane: lane, Range: r, Total: found.Pages, Want: want, Mode: event.ModeDefault,
+	if len(lost) > 0 {
+		rendered.Failed = lost
+		outputs = append(outputs, rendered.Output())
+	}
+	todo := missing(want, found, have, s.config.MaxRangePages)
+	if len(todo) == 0 && len(lost) == 0 {
+		rendered.Cached = true
+		return []stage.Output{rendered.Output()}, nil
+	}
+	for _, r := range todo {
+		m := event.Range{
+			Job: j, Engine: engine, Lane: j.Options.Priority, Range: r, Total: found.Pages, Want: want, Mode: event.ModeDefault,
 			PlannedAt: time.Now().UTC(), ValidateSeconds: seconds,
-		}.Output())
+		}
+		if found.Repair != nil {
+			m.Repaired = found.Repair.SHA256
+		}
+		outputs = append(outputs, m.Output())
 	}
 	return outputs, nil
+}
+
+// within are the lost pages among those that are wanted, as the publisher hears of them.
+func within(lost []facts.FailedPage, want pages.Set) []event.FailedPage {
+	var out []event.FailedPage
+	for _, p := range lost {
+		if want.Contains(p.Page) {
+			out = append(out, event.FailedPage(p))
+		}
+	}
+	return out
+}
+
+// missing are the ranges of the whole plan, as far as they are not done: so cut, a range stays the same however many others are done.
+func missing(want pages.Set, f facts.Facts, have pages.Set, maxRangePages int) []pages.Range {
+	usable := want.Subtract(want.Subtract(good(f)))
+	weights := plan.Weigh(f.PageList)
+	var todo []pages.Range
+	for _, r := range plan.Ranges(usable, maxRangePages, weights) {
+		todo = append(todo, pages.Set{r}.Subtract(have)...)
+	}
+	if len(todo) > plan.MaxRanges { // what is done lies scattered over the document
+		todo = plan.Ranges(usable.Subtract(have), maxRangePages, weights)
+	}
+	return todo
 }
 
 // engine decides who converts the document.
@@ -74,7 +109,29 @@ func (s *Service) engine(o job.Options) (string, error) {
 	return engine, nil
 }
 
-// inspect brings the source to local scratch, its hash checked, and looks at it in the sandbox.
+// facts are those that an earlier delivery has stored, or new ones. The first that are stored stay.
+func (s *Service) facts(ctx context.Context, j job.Job, again bool) (facts.Facts, error) {
+	key := j.PassPrefix() + facts.ObjectName
+	var stored facts.Facts
+	if again {
+		_, err := object.GetJSON(ctx, s.platform.Store, s.platform.Bucket, key, facts.MaxObject, &stored)
+		if err == nil || !errors.Is(err, object.ErrNotFound) {
+			return stored, err
+		}
+	}
+	found, err := s.inspect(ctx, j)
+	if err != nil {
+		return facts.Facts{}, err
+	}
+	_, err = object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, key, found, object.Put{Once: true})
+	if errors.Is(err, object.ErrExists) {
+		_, err = object.GetJSON(ctx, s.platform.Store, s.platform.Bucket, key, facts.MaxObject, &stored)
+		return stored, err
+	}
+	return found, err
+}
+
+// inspect brings the source to local scratch, its hash checked, and looks at it in the sandbox. What comes out of that beside the facts is stored.
 func (s *Service) inspect(ctx context.Context, j job.Job) (facts.Facts, error) {
 	file, err := os.CreateTemp(s.config.Scratch, "pdfmill-inspect-")
 	if err != nil {
@@ -82,6 +139,9 @@ func (s *Service) inspect(ctx context.Context, j job.Job) (facts.Facts, error) {
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
+	if j.Source.Size > s.config.Limits.MaxBytes { // not worth the way
+		return facts.Facts{}, failure.Newf(failure.LimitBytes, "inspect", j.Source.Path(), "it has %d bytes, the limit is %d", j.Source.Size, s.config.Limits.MaxBytes)
+	}
 	_, err = object.Download(ctx, s.platform.Store, s.platform.Bucket, j.Source.ObjectKey(), j.Source.SHA256, file)
 	switch {
 	case errors.Is(err, object.ErrNotFound):
@@ -91,30 +151,17 @@ func (s *Service) inspect(ctx context.Context, j job.Job) (facts.Facts, error) {
 	case err != nil:
 		return facts.Facts{}, err
 	}
-	found, err := s.inspector.Inspect(ctx, file.Name())
+	found, err := s.inspector.Inspect(ctx, Request{
+		Path: file.Name(), PasswordRef: j.Options.PasswordRef, Thumbnail: s.config.Thumbnail, Scratch: s.config.Scratch,
+	})
+	if found.Repaired != "" {
+		defer os.Remove(found.Repaired)
+	}
 	if err != nil {
-		return found, fmt.Errorf("inspect %s: %w", j.Source.Path(), err)
+		return facts.Facts{}, fmt.Errorf("inspect %s: %w", j.Source.Path(), err)
 	}
-	return found, nil
-}
-
-// done returns the pages of which a good result exists.
-func (s *Service) done(ctx context.Context, j job.Job) (pages.Set, error) {
-	prefix := j.Prefix() + "ranges/"
-	var ranges []pages.Range
-	for o, err := range s.platform.Store.List(ctx, s.platform.Bucket, prefix) {
-		if err != nil {
-			return nil, err
-		}
-		dir, name := path.Split(strings.TrimPrefix(o.Key, prefix))
-		if name != "result.json" {
-			continue
-		}
-		r, err := pages.ParseDir(strings.TrimSuffix(dir, "/"))
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", prefix, err)
-		}
-		ranges = append(ranges, r)
+	if err := s.keep(ctx, j, &found); err != nil {
+		return facts.Facts{}, err
 	}
-	return pages.Union(ranges...), nil
+	return found.Facts, nil
 }

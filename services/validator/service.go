@@ -19,6 +19,8 @@ import (
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
 
+const maxThumbnailPixels = 1024
+
 // Config of the validator.
 type Config struct {
 	Concurrency   int      `name:"validator-concurrency" env:"PDFMILL_VALIDATOR_CONCURRENCY" default:"0" help:"Documents inspected at once; 0: one a core."`
@@ -26,7 +28,9 @@ type Config struct {
 	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused."`
 	MaxRangePages int      `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" help:"Pages in one range at most."`
 	Scratch       string   `name:"validator-scratch" env:"PDFMILL_VALIDATOR_SCRATCH" type:"path" help:"Folder for documents while they are inspected; default: the system's temporary folder."`
+	Thumbnail     int      `name:"thumbnail-pixels" env:"PDFMILL_THUMBNAIL_PIXELS" default:"320" help:"Longest side of the picture of the first page that is kept beside the result; 0: none."`
 	Limits        Limits   `embed:""`
+	Policies      Policies `embed:""`
 
 	// Sandbox says how to start the process that opens documents.
 	Sandbox sandbox.Config `kong:"-"`
@@ -43,6 +47,9 @@ func (c Config) Validate() error {
 	}
 	if !slices.Contains(c.Engines, c.AutoEngine) {
 		faults = append(faults, fmt.Errorf("auto-engine is %q, which is not among engines %v", c.AutoEngine, c.Engines))
+	}
+	if c.Thumbnail < 0 || c.Thumbnail > maxThumbnailPixels {
+		faults = append(faults, fmt.Errorf("thumbnail-pixels is %d: it is 0 to %d", c.Thumbnail, maxThumbnailPixels))
 	}
 	if slices.Contains(c.Engines, job.EngineAuto) {
 		faults = append(faults, errors.New("engines names auto, which is not an engine but a wish"))
@@ -74,7 +81,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if c.Sandbox.CacheDir == "" && p.Cache != "" {
 		c.Sandbox.CacheDir = sandbox.CacheDir(p.Cache)
 	}
-	inspector, err := NewInspector(c.Sandbox, c.Limits, log)
+	inspector, err := NewInspector(c.Sandbox, c.Limits, c.Policies, p.Secrets)
 	if err != nil {
 		return nil, err
 	}

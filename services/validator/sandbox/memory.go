@@ -10,12 +10,14 @@ import (
 // memory gives the sandbox its linear memory: address space for the whole bound at once, of which only what is touched costs anything. Growing never
 // copies, so that a document's appetite is never paid twice.
 type memory struct {
-	denied atomic.Bool // the sandbox has asked for more than its bound
+	bound  int64        // bytes
+	denied atomic.Bool  // the sandbox has asked for more than its bound
+	peak   atomic.Int64 // bytes; the sandbox never gives memory back
 }
 
 // Allocate implements experimental.MemoryAllocator.
-func (m *memory) Allocate(_, limit uint64) experimental.LinearMemory {
-	buf, err := syscall.Mmap(-1, 0, int(limit), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory {
+	buf, err := syscall.Mmap(-1, 0, int(m.bound), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
 		panic("reserve memory for the sandbox: " + err.Error()) // the probe ends; its parent starts another
 	}
@@ -33,6 +35,7 @@ func (r *region) Reallocate(size uint64) []byte {
 		r.owner.denied.Store(true)
 		return nil
 	}
+	r.owner.peak.Store(max(r.owner.peak.Load(), int64(size)))
 	return r.buf[:size:size]
 }
 

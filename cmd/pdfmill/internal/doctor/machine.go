@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -70,10 +69,10 @@ const aPDF = "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Ty
 	"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>endobj\ntrailer<</Root 1 0 R/Size 4>>\n%%EOF\n"
 
 // Sandbox opens a document in the sandbox that command starts.
-func Sandbox(command []string, cache string, log *slog.Logger) Check {
+func Sandbox(command []string, cache string) Check {
 	return Check{"PDFium sandbox", patient, func(ctx context.Context) (outcome, detail, advice string) {
 		const hint = "the sandbox is this program itself: check that it may be executed, and that the cache folder can be written"
-		inspector, err := validator.NewInspector(sandbox.Config{Command: command, CacheDir: sandbox.CacheDir(cache), Probes: 1}, validator.DefaultLimits(), log)
+		inspector, err := validator.NewInspector(sandbox.Config{Command: command, CacheDir: sandbox.CacheDir(cache), Probes: 1}, validator.DefaultLimits(), validator.Policies{}, nil)
 		if err != nil {
 			return Bad, err.Error(), hint
 		}
@@ -87,9 +86,9 @@ func Sandbox(command []string, cache string, log *slog.Logger) Check {
 		if err := errors.Join(err, file.Close()); err != nil {
 			return Bad, err.Error(), "make room in the temporary folder, or set TMPDIR to another"
 		}
-		found, err := inspector.Inspect(ctx, file.Name())
-		if err != nil || found.Pages != 1 {
-			return Bad, fmt.Sprintf("a document of one page: %d pages, %v", found.Pages, err), hint
+		found, err := inspector.Inspect(ctx, validator.Request{Path: file.Name()})
+		if err != nil || found.Facts.Pages != 1 {
+			return Bad, fmt.Sprintf("a document of one page: %d pages, %v", found.Facts.Pages, err), hint
 		}
 		return OK, "opens documents", ""
 	}}

@@ -1,0 +1,162 @@
+package validator
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/facts"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+)
+
+const (
+	repairTime    = 30 * time.Second
+	repairMemory  = 1 << 30 // bytes of address space
+	repairNotices = 10      // lines of what the tool says that are kept
+	qpdf          = "qpdf"
+)
+
+// repaired has a damaged file repaired, and inspects what came out of it like any other. It keeps the reason why the original was refused; when the repair fails,
+// that is the answer.
+func (i *Inspector) repaired(ctx context.Context, r Request, seen sight, refused error) (Finding, error) {
+	sorry := func(why string, args ...any) (Finding, error) {
+		return Finding{}, failure.New(failure.PDFCorrupt, "open document", "", fmt.Errorf("%w; repair: "+why, append([]any{errors.Unwrap(refused)}, args...)...)).
+			WithHint("send it whole again")
+	}
+	tool, err := exec.LookPath(qpdf)
+	if err != nil {
+		return sorry("%s is not installed", qpdf)
+	}
+	file, err := os.CreateTemp(r.Scratch, "pdfmill-repaired-")
+	if err != nil {
+		return Finding{}, failure.New(failure.Unhealthy, "make scratch file in", r.Scratch, err).WithHint("is the disk full?")
+	}
+	keep := false
+	defer func() {
+		file.Close()
+		if !keep {
+			os.Remove(file.Name())
+		}
+	}()
+	source, shifted, err := unjunked(r, seen)
+	if err != nil {
+		return Finding{}, err
+	}
+	defer shifted()
+	said, err := runRepair(ctx, tool, source, file.Name(), i.limits.MaxBytes)
+	if ctx.Err() != nil {
+		return Finding{}, fmt.Errorf("repair document: %w", ctx.Err())
+	}
+	if err != nil {
+		return sorry("%w: %s", err, strings.Join(said, "; "))
+	}
+	found, err := i.open(ctx, Request{Path: file.Name(), PasswordRef: r.PasswordRef, Thumbnail: r.Thumbnail}, seen)
+	if err != nil {
+		if !failure.Permanent(err) {
+			return Finding{}, err
+		}
+		return sorry("it came out with %s", failure.Sentence(err))
+	}
+	hash := sha256.New()
+	size, err := io.Copy(hash, file)
+	if err != nil {
+		return Finding{}, failure.New(failure.Unhealthy, "read scratch file", file.Name(), err)
+	}
+	found.Facts.Repair = &facts.Repair{
+		Tool: version(ctx, tool), Reason: errors.Unwrap(refused).Error(), SHA256: hex.EncodeToString(hash.Sum(nil)), Bytes: size, Notices: said,
+	}
+	found.Repaired, keep = file.Name(), true
+	return found, nil
+}
+
+// unjunked is the path of the file from its header on: what comes before it makes every offset in it wrong.
+func unjunked(r Request, seen sight) (path string, remove func(), err error) {
+	if seen.header <= headerBytes {
+		return r.Path, func() {}, nil
+	}
+	trouble := func(err error) (string, func(), error) {
+		return "", nil, failure.New(failure.Unhealthy, "copy document to", r.Scratch, err).WithHint("is the disk full?")
+	}
+	from, err := os.Open(r.Path)
+	if err != nil {
+		return trouble(err)
+	}
+	defer from.Close()
+	to, err := os.CreateTemp(r.Scratch, "pdfmill-header-")
+	if err != nil {
+		return trouble(err)
+	}
+	remove = func() { os.Remove(to.Name()) }
+	_, err = from.Seek(int64(seen.header), io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(to, from)
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		remove()
+		return trouble(err)
+	}
+	return to.Name(), remove, nil
+}
+
+// runRepair runs the tool in a process with bounds, and without anything of this one's environment. It returns what the tool said.
+func runRepair(ctx context.Context, tool, from, to string, maxBytes int64) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, repairTime)
+	defer cancel()
+	// The output is the same each time it is made of the same file, so that a second delivery stores the same bytes.
+	cmd := exec.CommandContext(ctx, tool, "--warning-exit-0", "--deterministic-id", "--object-streams=preserve", "--", from, to)
+	cmd.Env = []string{"LC_ALL=C"}
+	cmd.Dir = "/"
+	var said limitedText
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := startLimited(cmd, limits{memory: repairMemory, cpu: repairTime, fileBytes: maxBytes}); err != nil {
+		return nil, fmt.Errorf("start %s: %w", qpdf, err)
+	}
+	err := cmd.Wait()
+	lines := notices(said.String(), from, to)
+	if ctx.Err() != nil {
+		return lines, fmt.Errorf("%s takes longer than %s", qpdf, repairTime)
+	}
+	if err != nil {
+		return lines, fmt.Errorf("%s gave up (%w)", qpdf, err)
+	}
+	return lines, nil
+}
+
+// notices are the first lines of what the tool said, without the paths of scratch files.
+func notices(text string, paths ...string) []string {
+	for _, p := range paths {
+		text = strings.ReplaceAll(text, p, "document")
+	}
+	var out []string
+	for line := range strings.Lines(strings.ToValidUTF8(text, "")) {
+		if line = strings.TrimSpace(line); line != "" && len(out) < repairNotices {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// version is the first line of what the tool says about itself.
+func version(ctx context.Context, tool string) string {
+	out, err := exec.CommandContext(ctx, tool, "--version").Output()
+	line, _, _ := strings.Cut(string(out), "\n")
+	if err != nil || line == "" {
+		return qpdf
+	}
+	return strings.Replace(line, " version", "", 1)
+}
+
+// limitedText keeps the beginning of what is written to it.
+type limitedText struct{ strings.Builder }
+
+func (t *limitedText) Write(p []byte) (int, error) {
+	t.Builder.Write(p[:min(len(p), max(0, 8192-t.Len()))])
+	return len(p), nil
+}
