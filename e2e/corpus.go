@@ -66,7 +66,7 @@ func Allowed(class string) []string {
 		return []string{"pdf-empty", "not-pdf"}
 	case "exotic":
 		// Convert, or name the bound that broke.
-		return []string{"converted", "limit-bytes", "limit-pages", "limit-page-size", "limit-time", "limit-memory", "timeout", "pdf-corrupt", "pdf-empty", "host-oom", "crash", "oom"}
+		return []string{"converted", "limit-bytes", "limit-pages", "limit-page-size", "limit-pixels", "limit-objects", "limit-content", "limit-chars", "limit-nesting", "limit-time", "limit-page-time", "limit-memory", "timeout", "pdf-corrupt", "pdf-empty", "host-oom", "crash", "oom"}
 	}
 	return nil
 }

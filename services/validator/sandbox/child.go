@@ -15,7 +15,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 )
 
-const startWait = time.Minute // a first start compiles PDFium: 4 s on two idle cores
+const startWait = 3 * time.Minute // a first start compiles PDFium: 3 s on two idle cores, much more on busy ones
 
 // Reasons why a probe gave no answer.
 var (

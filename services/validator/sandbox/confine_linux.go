@@ -1,18 +1,29 @@
 package sandbox
 
 import (
+	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// overhead is the address space of a probe beyond its sandboxes: Go's own reservations and PDFium's machine code. Only what is touched costs memory.
-const overhead = 2 << 30
+// growth is the address space that a probe may still take, beside a second sandbox, once PDFium runs: room for Go to reserve what it will not use. Only what is
+// touched costs memory.
+const growth = 1 << 30
 
 // confine takes from this process, for good, what a probe does not need: address space, files to write, core dumps, more open files.
 func confine(sandbox int64) error {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
+		return fmt.Errorf("size of this process in %q: %w", statm, err)
+	}
 	for resource, limit := range map[int]uint64{
-		unix.RLIMIT_AS: uint64(2*sandbox) + overhead, unix.RLIMIT_FSIZE: 0, unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 64,
+		unix.RLIMIT_AS: pages*uint64(os.Getpagesize()) + uint64(sandbox) + growth, unix.RLIMIT_FSIZE: 0, unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: 64,
 	} {
 		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return err

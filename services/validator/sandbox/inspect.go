@@ -166,13 +166,11 @@ func (t *talk) broke(certain bool, page facts.FailedPage) (over bool, err error)
 	}
 	t.facts.Failed = append(t.facts.Failed, page)
 	t.from = page.Page + 1
-	if t.breaks++; t.breaks < maxBreaks && t.from <= min(t.facts.Pages, t.pool.config.Bounds.Pages) {
+	if t.breaks++; t.breaks < maxBreaks && t.from <= t.facts.Pages {
 		return false, nil
 	}
-	for n := t.from; n <= min(t.facts.Pages, t.pool.config.Bounds.Pages); n++ {
-		t.facts.LoadablePages++ // as far as anybody knows
-	}
-	if t.from <= t.facts.Pages {
+	if left := t.facts.Pages - t.from + 1; left > 0 {
+		t.facts.LoadablePages += left // as far as anybody knows
 		t.facts.Partial = fmt.Sprintf("nothing is known of the pages from %d on: %d pages before them broke the inspection", t.from, t.breaks)
 	}
 	return true, nil

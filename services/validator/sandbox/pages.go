@@ -38,7 +38,10 @@ func (l *look) pages(count int) error {
 		unread int // pages whose characters were not counted
 		shown  int // the first page that came through
 	)
-	for n := l.question.From; n <= min(count, l.question.Bounds.Pages); n++ {
+	if count > l.question.Bounds.Pages {
+		count = 0 // it will be refused for that
+	}
+	for n := l.question.From; n <= count; n++ {
 		l.at = n
 		l.meter.reset()
 		p := facts.Page{Page: n, Chars: -1}

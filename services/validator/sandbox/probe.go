@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/klippa-app/go-pdfium"
@@ -87,9 +88,10 @@ func newProbe(s setup, encoder *json.Encoder) (*probe, error) {
 	}
 	// An empty file system: the default mounts the host's. No environment, no arguments, no clock that runs: wazero gives none unless told to.
 	// Nothing that the module prints is of interest.
+	ctx := experimental.WithCompilationWorkers(experimental.WithMemoryAllocator(context.Background(), p.memory), runtime.GOMAXPROCS(0))
 	var err error
 	p.pool, err = webassembly.Init(webassembly.Config{
-		Context: experimental.WithMemoryAllocator(context.Background(), p.memory), MinIdle: 0, MaxIdle: 1, MaxTotal: 1,
+		Context: ctx, MinIdle: 0, MaxIdle: 1, MaxTotal: 1,
 		FSConfig: wazero.NewFSConfig(), RuntimeConfig: config, Stdout: io.Discard, Stderr: io.Discard,
 	})
 	if err != nil {
