@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/klippa-app/go-pdfium/enums"
@@ -101,7 +102,7 @@ func (l *look) size(p *facts.Page) (*facts.FailedPage, error) {
 	if size.Width <= 0 || size.Height <= 0 {
 		return broken(p.Page, failure.PDFCorrupt, "has no size"), nil
 	}
-	p.Width, p.Height = size.Width, size.Height
+	p.Width, p.Height = math.Round(size.Width*100)/100, math.Round(size.Height*100)/100
 	pixels := p.Width / 72 * b.DPI * p.Height / 72 * b.DPI
 	switch {
 	case p.Width > b.Points || p.Height > b.Points:

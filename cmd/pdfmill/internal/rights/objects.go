@@ -25,7 +25,8 @@ func (b Buckets) Grants(role string) []embedded.Grant {
 	case stage.Ingest:
 		return append(b.inboxes(embedded.Grant{}), embedded.Grant{Bucket: b.Own, Prefix: sources, Write: true})
 	case stage.Validator:
-		return []embedded.Grant{{Bucket: b.Own, Prefix: sources}, {Bucket: b.Own, Prefix: jobs}}
+		// It writes repaired copies, under their own hash, and what it found in a document. Who reads a source checks its hash.
+		return []embedded.Grant{{Bucket: b.Own, Prefix: sources, Write: true}, {Bucket: b.Own, Prefix: jobs, Write: true}}
 	case stage.GPURunner:
 		return []embedded.Grant{{Bucket: b.Own, Prefix: sources}, {Bucket: b.Own, Prefix: jobs, Write: true}}
 	case stage.Publisher:
