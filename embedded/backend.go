@@ -25,6 +25,7 @@ type backend struct {
 	buckets   []string        // announced ones
 	announce  func(context.Context, Put) error
 	log       *slog.Logger
+	parts     map[holder][]byte  // of policies, set before the gateway serves
 	completes singleflight.Group // of uploads, by id
 }
 

@@ -92,7 +92,7 @@ func open(ctx context.Context, c S3Config) (*S3, error) {
 		return nil, err
 	}
 	life, cut := context.WithCancel(context.WithoutCancel(ctx))
-	b := &backend{Posix: files, root: c.Dir, synced: synced, fsync: c.fsync, life: life, buckets: c.AnnounceBuckets, announce: c.Announce, log: c.Log}
+	b := &backend{Posix: files, root: c.Dir, synced: synced, fsync: c.fsync, life: life, buckets: c.AnnounceBuckets, announce: c.Announce, log: c.Log, parts: map[holder][]byte{}}
 	if err := setRights(ctx, b, c); err != nil {
 		cut()
 		files.Shutdown()
