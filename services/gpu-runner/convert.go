@@ -10,6 +10,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
@@ -47,7 +48,11 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]
 		}
 	}()
 
-	outcome, err := s.engines[m.Engine].convert(ctx, m, source, outDir, s.limits(m))
+	passwords, err := s.passwords(m)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := s.engines[m.Engine].convert(ctx, m, source, outDir, passwords, s.limits(m))
 	if err != nil {
 		return s.afterFailure(m, d.Attempt, err)
 	}
@@ -66,6 +71,18 @@ func (s *Service) alreadyDone(ctx context.Context, m event.Range) (bool, error) 
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// passwords are those that may open the document. It is the document that says whether it needs one: that nobody knows the secret is no failure yet.
+func (s *Service) passwords(m event.Range) ([]secret.Text, error) {
+	if m.Options.PasswordRef == "" {
+		return nil, nil
+	}
+	found, err := s.platform.Secrets.Lookup(m.Options.PasswordRef)
+	if err != nil && !errors.Is(err, secret.ErrUnknown) {
+		return nil, failure.New(failure.Unhealthy, "convert", m.Source.Path(), err)
+	}
+	return found, nil
 }
 
 // limits are the two clocks of a range; they run only while a worker is on it.

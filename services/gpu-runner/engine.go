@@ -11,6 +11,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -79,13 +80,13 @@ func (e *engine) stop(log *slog.Logger) {
 }
 
 // convert has a range converted by any worker.
-func (e *engine) convert(ctx context.Context, m event.Range, source, outDir string, c clocks) (supervise.Outcome, error) {
+func (e *engine) convert(ctx context.Context, m event.Range, source, outDir string, passwords []secret.Text, c clocks) (supervise.Outcome, error) {
 	priority := supervise.Bulk
 	if m.Lane == job.LaneInteractive {
 		priority = supervise.Interactive
 	}
 	return e.pool.Convert(ctx, supervise.Job{Priority: priority, Request: supervise.Request{
-		ID: m.ID, Path: source, Range: m.Range, OutDir: outDir, Total: c.total, Silence: c.silence,
+		ID: m.ID, Path: source, Range: m.Range, OutDir: outDir, Total: c.total, Silence: c.silence, Passwords: passwords,
 		Options: protocol.Options{Output: m.Options.Output, Images: m.Options.Images, ForceOCR: m.Options.ForceOCR, Mode: m.Mode},
 	}})
 }

@@ -111,6 +111,7 @@ class Convert:
     out_dir: str
     deadline_seconds: float
     batch_scale: float = 1.0
+    passwords: tuple[str, ...] | None = field(default=None, repr=False)  # tried in order, after none; never to be printed
 
     @staticmethod
     def read(f: Fields) -> Convert:
@@ -125,6 +126,7 @@ class Convert:
             _absolute(f, "out_dir"),
             f.number("deadline_seconds", positive=True),
             f.number("batch_scale", positive=True),
+            f.texts("passwords") if f.has("passwords") else None,
         )
         if m.last < m.first:
             raise WireError(f"convert: pages {m.first}-{m.last} are not a range")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import __version__, memory, registry
 from .failures import EngineError, FailureClass, classify
 from .protocol import FAILED, Convert, Error, Hello, Memory, Peak, Probe, Probed, Progress, Ready, Result, Shutdown
+from .unlock import unlocked
 
 if TYPE_CHECKING:
     from .engine import Conversion, Engine
@@ -76,7 +77,8 @@ class Runner:
         memory.mark()
         try:
             self._check(request)
-            done = self._engine.convert(request, _Throttle(self._outbox, request.id))
+            with unlocked(request) as open_request:
+                done = self._engine.convert(open_request, _Throttle(self._outbox, request.id))
             _check_pages(request, done)
             answer: Result | Error = Result(
                 request.id, tuple(done.pages), tuple(done.images), time.monotonic() - start, self._peak()

@@ -50,6 +50,8 @@ type Convert struct {
 	OutDir          string  `json:"out_dir"` // absolute, exists, empty
 	DeadlineSeconds float64 `json:"deadline_seconds"`
 	BatchScale      float64 `json:"batch_scale"`
+	// Passwords may open the document; they are tried in order, after none. They are in no other message.
+	Passwords []string `json:"passwords,omitempty"`
 }
 
 // Options of a conversion.

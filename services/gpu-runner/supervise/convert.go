@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
 
@@ -33,6 +34,8 @@ type Request struct {
 	// Total is the time the work may take, Silence the time that may pass without progress. When either is over the worker is killed.
 	Total, Silence time.Duration
 	BatchScale     float64 // of the engine's own batch sizes; 0 means 1
+	// Passwords may open the document. They are revealed only to the worker, on its pipe.
+	Passwords []secret.Text
 }
 
 func (r Request) subject() string { return r.ID + " pages " + r.Range.String() }
@@ -42,10 +45,14 @@ func (r Request) message() *protocol.Convert {
 	if scale == 0 {
 		scale = 1
 	}
-	return &protocol.Convert{
+	m := &protocol.Convert{
 		ID: r.ID, Path: r.Path, First: r.Range.First, Last: r.Range.Last, Options: r.Options,
 		OutDir: r.OutDir, DeadlineSeconds: r.Total.Seconds(), BatchScale: scale,
 	}
+	for _, p := range r.Passwords {
+		m.Passwords = append(m.Passwords, p.Reveal())
+	}
+	return m
 }
 
 // Convert has the range converted. It calls progress, if not nil, for each sign of life, on the calling goroutine.
