@@ -3,6 +3,7 @@ package jet
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,6 +17,9 @@ import (
 // publishWait bounds one attempt to publish an outcome; the message stays in hand and is tried again.
 const publishWait = 15 * time.Second
 
+// noHiccup is the pause from which on somebody has to hear of it: a full disk, a wrong password, a server that is down for good.
+const noHiccup = 4 * time.Second
+
 // hold handles a message, and handles it again for as long as the store refuses: keeping it costs no attempt, and fetching others would only fail
 // them too. It ends early when the process wants to stop (drain) or the work must (ctx).
 func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]stage.Output, error) {
@@ -25,7 +29,11 @@ func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]sta
 		if failure.ClassOf(err, "") != failure.StoreUnavailable || failure.Permanent(err) || ctx.Err() != nil || drain.Err() != nil || time.Now().After(until) {
 			return outputs, err
 		}
-		w.loop.Log.Warn("the store refuses, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
+		level := slog.LevelWarn
+		if pause >= noHiccup {
+			level = slog.LevelError
+		}
+		w.loop.Log.Log(ctx, level, "the store refuses, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
 		waitFor(pause, ctx.Done(), drain.Done())
 	}
 }
