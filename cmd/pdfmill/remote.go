@@ -15,15 +15,22 @@ import (
 type remote struct {
 	Data string `name:"data" env:"PDFMILL_DATA" default:"pdfmill-data" placeholder:"DIR" help:"Data directory of the running pdfmill up (${default})."`
 
-	NATSURL      string `name:"nats-url" env:"PDFMILL_NATS_URL" placeholder:"URL" group:"A pipeline elsewhere:" help:"NATS server; with it --data is not used."`
-	NATSUser     string `name:"nats-user" env:"PDFMILL_NATS_USER" placeholder:"NAME" group:"A pipeline elsewhere:" help:"NATS user; the password comes from PDFMILL_NATS_PASSWORD."`
-	NATSPassword string `name:"nats-password" env:"PDFMILL_NATS_PASSWORD" hidden:""`
-	NATSCreds    string `name:"nats-creds" env:"PDFMILL_NATS_CREDS" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"NATS credentials file."`
-	S3Endpoint   string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" placeholder:"URL" group:"A pipeline elsewhere:" help:"S3 endpoint."`
-	S3AccessKey  string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY."`
-	S3SecretKey  string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
-	S3Region     string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
-	InboxBucket  string `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"A pipeline elsewhere:" help:"Inbox bucket."`
+	NATSURL          string `name:"nats-url" env:"PDFMILL_NATS_URL" placeholder:"URL" group:"A pipeline elsewhere:" help:"NATS server; with it --data is not used."`
+	NATSUser         string `name:"nats-user" env:"PDFMILL_NATS_USER" placeholder:"NAME" group:"A pipeline elsewhere:" help:"NATS user; the password comes from PDFMILL_NATS_PASSWORD."`
+	NATSPassword     string `name:"nats-password" env:"PDFMILL_NATS_PASSWORD" hidden:""`
+	NATSCreds        string `name:"nats-creds" env:"PDFMILL_NATS_CREDS" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"NATS credentials file."`
+	NATSPasswordFile string `name:"nats-password-file" env:"PDFMILL_NATS_PASSWORD_FILE" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"File with the NATS user's password."`
+	NATSNKey         string `name:"nats-nkey" env:"PDFMILL_NATS_NKEY" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"File with the seed of a NATS nkey."`
+	NATSCA           string `name:"nats-ca" env:"PDFMILL_NATS_CA" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Certificates (PEM) that the NATS server's must lead to."`
+	NATSCert         string `name:"nats-cert" env:"PDFMILL_NATS_CERT" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Client certificate (PEM) for NATS."`
+	NATSKey          string `name:"nats-key" env:"PDFMILL_NATS_KEY" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Private key (PEM) of the client certificate."`
+	NATSDomain       string `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" group:"A pipeline elsewhere:" help:"JetStream domain."`
+	NATSInboxPrefix  string `name:"nats-inbox-prefix" env:"PDFMILL_NATS_INBOX_PREFIX" placeholder:"SUBJECT" group:"A pipeline elsewhere:" help:"Where replies arrive: _INBOX_ and the role, for the users that topology users makes."`
+	S3Endpoint       string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" placeholder:"URL" group:"A pipeline elsewhere:" help:"S3 endpoint."`
+	S3AccessKey      string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY."`
+	S3SecretKey      string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
+	S3Region         string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
+	InboxBucket      string `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"A pipeline elsewhere:" help:"Inbox bucket."`
 }
 
 // endpoints finds the pipeline.
@@ -44,7 +51,10 @@ func (r remote) endpoints() (endpoints.Endpoints, error) {
 
 // broker connects to the pipeline's NATS server as somebody who may do everything.
 func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Logger) (*jet.Broker, error) {
-	c := jet.Config{URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, Creds: e.NATSCreds}
+	c := jet.Config{
+		URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, PasswordFile: r.NATSPasswordFile, Creds: e.NATSCreds, NKey: r.NATSNKey,
+		CA: r.NATSCA, Cert: r.NATSCert, Key: r.NATSKey, Domain: r.NATSDomain, InboxPrefix: r.NATSInboxPrefix,
+	}
 	if e.OperatorUser != "" {
 		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
 	}

@@ -65,6 +65,7 @@ func (t Topology) Rights(role string) (Rights, error) {
 		g.stage(role, event.SubjectDropped)
 		g.publish(event.SubjectDropped, event.SubjectIngested)
 		g.keyValue(KVSources, true)
+		g.keyValue(KVLeases, false)
 	case stage.Validator:
 		g.stage(role, event.SubjectIngested)
 		g.ranges()

@@ -27,6 +27,7 @@ const (
 	KVSources        = "pdf_sources"
 	KVReplays        = deadletter.Replays
 	KVCancels        = "pdf_cancels"
+	KVLeases         = "pdf_leases"
 )
 
 // Limits of the topology.
@@ -89,6 +90,7 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 		{Bucket: KVJobs, Description: "where each job is: a projection, never the truth", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 		{Bucket: KVSources, Description: "which state of which object was taken", Replicas: replicas, History: 1},
 		{Bucket: KVReplays, Description: "how far each drop was replayed", Replicas: replicas, History: 1},
+		{Bucket: KVLeases, Description: "who does what only one needs to do", TTL: LeaseTTL, Replicas: replicas, History: 1},
 		{Bucket: KVCancels, Description: "which jobs are not wanted any more", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 	}
 }

@@ -7,47 +7,45 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/encrypt"
 )
-
-// Config says how to reach an S3 store.
-type Config struct {
-	Endpoint  string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" default:"http://127.0.0.1:9000" help:"S3 endpoint as a URL; https selects TLS."`
-	AccessKey string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" help:"S3 access key."`
-	SecretKey string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" help:"S3 secret key; give it in the environment, not here." hidden:""`
-	Region    string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" help:"S3 region."`
-}
 
 // S3 is a Store over any S3 service.
 type S3 struct {
 	client    *minio.Client
 	transport *http.Transport
+	sse       encrypt.ServerSide // nil: as the bucket says
 }
 
 // NewS3 makes a client; it does not connect yet.
 func NewS3(c Config) (*S3, error) {
-	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("S3 endpoint %q is not a URL like http://127.0.0.1:9000", c.Endpoint)
+	u, err := c.check()
+	if err != nil {
+		return nil, err
 	}
 	transport, err := minio.DefaultTransport(u.Scheme == "https")
 	if err != nil {
 		return nil, fmt.Errorf("S3 transport: %w", err)
 	}
 	transport.MaxIdleConnsPerHost = 64
+	if c.CA != "" {
+		if err := trust(transport, c.CA); err != nil {
+			return nil, err
+		}
+	}
 	client, err := minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""), Secure: u.Scheme == "https", Region: c.Region, Transport: transport,
-		BucketLookup: minio.BucketLookupAuto, MaxRetries: 3,
+		Creds: c.credentials(transport), Secure: u.Scheme == "https", Region: c.Region, Transport: transport,
+		BucketLookup: styles[c.Style], MaxRetries: 3,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("S3 client for %s: %w", c.Endpoint, err)
 	}
-	return &S3{client: client, transport: transport}, nil
+	sse, err := c.encryption()
+	return &S3{client: client, transport: transport, sse: sse}, err
 }
 
 // Close drops idle connections; a server that waits for them can then stop.
@@ -86,7 +84,7 @@ func (s *S3) Get(ctx context.Context, bucket, key string) (io.ReadCloser, Info, 
 
 // Put implements Store.
 func (s *S3) Put(ctx context.Context, bucket, key string, body io.Reader, size int64, how Put) (Info, error) {
-	options := minio.PutObjectOptions{ContentType: how.ContentType, UserMetadata: how.Metadata}
+	options := minio.PutObjectOptions{ContentType: how.ContentType, UserMetadata: how.Metadata, ServerSideEncryption: s.sse}
 	if size < 0 {
 		options.PartSize = 16 << 20 // bounds the memory of an upload of unknown size
 	}

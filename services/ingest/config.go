@@ -17,7 +17,7 @@ const (
 
 // Config of ingest.
 type Config struct {
-	Inbox        []string      `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" help:"Buckets into which documents are dropped."`
+	Inbox        []string      `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" help:"Where documents are dropped: buckets, or BUCKET/PREFIX for what begins like this there."`
 	ScanInterval time.Duration `name:"scan-interval" env:"PDFMILL_SCAN_INTERVAL" default:"30s" help:"Pause between two listings of an inbox, which find what no event told of (at least 100ms; a listing that takes long makes its pause longer)."`
 	MaxBytes     int64         `name:"ingest-max-bytes" env:"PDFMILL_INGEST_MAX_BYTES" default:"2147483648" help:"Bytes of an object at most; a larger one is not even read."`
 	Concurrency  int           `name:"ingest-concurrency" env:"PDFMILL_INGEST_CONCURRENCY" default:"4" help:"Objects taken in at once (1 to 256)."`
@@ -32,7 +32,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var faults []error
 	fail := func(format string, v ...any) { faults = append(faults, fmt.Errorf(format, v...)) }
-	if len(c.Inbox) == 0 || slices.Contains(c.Inbox, "") {
+	if len(c.Inbox) == 0 || slices.ContainsFunc(c.inboxes(), func(i inbox) bool { return i.bucket == "" }) {
 		fail("inbox is %q, it must name at least one bucket", c.Inbox)
 	}
 	if c.ScanInterval < MinScanInterval {

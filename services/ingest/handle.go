@@ -28,8 +28,8 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 	if err != nil {
 		return nil, failure.New(failure.InvalidMessage, "read hint", d.Body.Key, err)
 	}
-	if !slices.Contains(s.config.Inbox, asked.Bucket) {
-		return nil, failure.Newf(failure.InvalidMessage, "take", asked.Path(), "bucket %q is not an inbox: inboxes are %s", asked.Bucket, strings.Join(s.config.Inbox, ", ")).
+	if !slices.ContainsFunc(s.config.inboxes(), func(i inbox) bool { return i.holds(asked) }) {
+		return nil, failure.Newf(failure.InvalidMessage, "take", asked.Path(), "it is not an inbox, nor in one: inboxes are %s", strings.Join(s.config.Inbox, ", ")).
 			WithHint("name it with --inbox, or stop its notifications")
 	}
 	if err := s.inside(asked); err != nil {

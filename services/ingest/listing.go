@@ -22,17 +22,17 @@ func nextPass(interval, took time.Duration) time.Duration {
 // listing finds what no event told of in a bucket that some store holds.
 type listing struct {
 	*Service
-	bucket string
+	inbox
 }
 
-func (s *Service) newListing(bucket string) *listing { return &listing{s, bucket} }
+func (s *Service) newListing(in inbox) *listing { return &listing{s, in} }
 
 // run lists at once and then at intervals, until ctx ends.
 func (l *listing) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		started := time.Now()
 		if err := l.pass(ctx); err != nil && ctx.Err() == nil {
-			l.log.Warn("could not list an inbox, will try again", "bucket", l.bucket, "err", err)
+			l.log.Warn("could not list an inbox, will try again", "inbox", l.inbox, "err", err)
 		}
 		pause(ctx, nextPass(l.config.ScanInterval, time.Since(started)))
 	}
@@ -41,7 +41,7 @@ func (l *listing) run(ctx context.Context) {
 // pass drops in every object that is not known.
 func (l *listing) pass(ctx context.Context) error {
 	var batch []document.Source
-	for info, err := range l.platform.Store.List(ctx, l.bucket, "") {
+	for info, err := range l.platform.Store.List(ctx, l.bucket, l.prefix) {
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func TestManyFiles(t *testing.T) {
 	b := newBench(t)
 	b.fill(files)
 	s := b.service()
-	if err := s.newListing(b.bucket).pass(t.Context()); err != nil {
+	if err := s.newListing(inbox{bucket: b.bucket}).pass(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.hints.sent.Load(); n != files {
@@ -53,7 +53,7 @@ func BenchmarkFullInbox(b *testing.B) {
 	p := newBench(b)
 	p.fill(files)
 	s := p.service()
-	listing, folder := s.newListing(p.bucket), s.newFolder(p.bucket, p.dir)
+	listing, folder := s.newListing(inbox{bucket: p.bucket}), s.newFolder(p.bucket, p.dir)
 	if err := listing.pass(b.Context()); err != nil {
 		b.Fatal(err)
 	}

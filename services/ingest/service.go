@@ -62,7 +62,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if p.Bucket == "" {
 		p.Bucket = lifecycle.DefaultBucket
 	}
-	if slices.Contains(c.Inbox, p.Bucket) {
+	if slices.ContainsFunc(c.inboxes(), func(i inbox) bool { return i.bucket == p.Bucket }) {
 		return nil, fmt.Errorf("ingest configuration: inbox names %q, pdfmill's own bucket", p.Bucket)
 	}
 	if c.Scratch != "" {
@@ -118,18 +118,18 @@ func (s *Service) Run(ctx context.Context) error {
 		s.follow(ctx)
 		return nil
 	})
-	for _, bucket := range s.config.Inbox {
+	for _, in := range s.config.inboxes() {
 		group.Go(func() error {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-s.warm:
 			}
-			if dir, ok := s.config.Directories[bucket]; ok {
-				return s.newFolder(bucket, dir).run(ctx)
+			if dir, ok := s.config.Directories[in.bucket]; ok {
+				return s.newFolder(in.bucket, dir).run(ctx)
 			}
-			s.newListing(bucket).run(ctx)
-			return nil
+			// Of many processes one lists; the others know what is taken, and go on where it ends.
+			return s.platform.Broker.Hold(ctx, in.lease(), s.log, s.newListing(in).run)
 		})
 	}
 	group.Go(func() error {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+)
+
+type topologyCommand struct {
+	Diff   topologyDiff   `cmd:"" help:"Show what topology apply would change. Exit code 1 when something differs."`
+	Apply  topologyApply  `cmd:"" help:"Create and change streams, KV buckets, consumers and object buckets as declared; refuse what would lose data."`
+	Export topologyExport `cmd:"" help:"Print the declaration as JSON."`
+	Users  topologyUsers  `cmd:"" help:"Write a user with its rights for each service: NATS keys and permissions, and S3 policies."`
+}
+
+// installation is what differs between servers.
+type installation struct {
+	Replicas     int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
+	JobsMaxBytes int64    `name:"jobs-max-bytes" env:"PDFMILL_JOBS_MAX_BYTES" default:"0" placeholder:"BYTES" group:"This installation:" help:"Bound of the work queue; when it is full, everybody waits, back to ingest. 0: the disk's."`
+	Engines      []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
+}
+
+func (i installation) topology() jet.Topology {
+	return jet.Topology{Replicas: i.Replicas, JobsMaxBytes: i.JobsMaxBytes, Engines: i.Engines}
+}
+
+// Validate is called by the command line's parser.
+func (i installation) Validate() error {
+	if i.Replicas < 1 || i.Replicas > 5 {
+		return fmt.Errorf("--replicas %d: JetStream keeps 1 to 5", i.Replicas)
+	}
+	return nil
+}
+
+type topologyDiff struct {
+	remote
+	installation
+}
+
+// Run compares and says so.
+func (c *topologyDiff) Run(g *globals, std streams) error {
+	return c.withBroker(g, std, func(ctx context.Context, b *jet.Broker) error {
+		plan, err := b.Diff(ctx, c.topology())
+		if err != nil {
+			return err
+		}
+		if err := printPlan(g, std.out, plan); err != nil {
+			return err
+		}
+		if len(plan.Changes) > 0 {
+			return some()
+		}
+		return nil
+	})
+}
+
+type topologyApply struct {
+	remote
+	installation
+	Bucket string `env:"PDFMILL_BUCKET" default:"pdfmill" placeholder:"NAME" group:"This installation:" help:"pdfmill's own bucket (${default}); made, like the inbox, when --s3-endpoint is given."`
+	Force  bool   `help:"Change also what loses data, as far as JetStream does it, and what a later version made."`
+}
+
+// Help implements kong's help provider.
+func (topologyApply) Help() string {
+	return `What it is about to change is printed first.
+
+Examples:
+  pdfmill topology apply --nats-url tls://nats1:4222,tls://nats2:4222 --nats-nkey admin.nk --nats-ca ca.pem --replicas 3
+  pdfmill topology diff  --nats-url …   shows it only`
+}
+
+// Run prints the difference and makes it good.
+func (c *topologyApply) Run(g *globals, std streams) error {
+	return c.withBroker(g, std, func(ctx context.Context, b *jet.Broker) error {
+		plan, err := b.Diff(ctx, c.topology())
+		if err != nil {
+			return err
+		}
+		if err := printPlan(g, std.out, plan); err != nil {
+			return err
+		}
+		if plan.Newer && !c.Force {
+			return errors.New("a later version of pdfmill made what is there (use that version, or --force)")
+		}
+		if err := b.Execute(ctx, plan, c.Force); err != nil {
+			if errors.Is(err, jet.ErrLoses) {
+				err = fmt.Errorf("%w\nnothing was changed (make room first, or --force)", err)
+			}
+			return err
+		}
+		return c.buckets(ctx)
+	})
+}
+
+// buckets makes what is missing in an object store that was named.
+func (c *topologyApply) buckets(ctx context.Context) error {
+	if c.S3Endpoint == "" {
+		return nil
+	}
+	e, err := c.endpoints()
+	if err != nil {
+		return err
+	}
+	store, err := c.store(e)
+	if err != nil {
+		return usage(err, "")
+	}
+	defer store.Close()
+	return errors.Join(store.EnsureBucket(ctx, c.Bucket), store.EnsureBucket(ctx, c.InboxBucket))
+}
+
+type topologyExport struct{ installation }
+
+// Run prints the declaration.
+func (c *topologyExport) Run(std streams) error {
+	d := c.topology().Declare()
+	return printJSON(std.out, struct {
+		Version int `json:"version"`
+		jet.Topology
+		jet.Declaration
+	}{jet.TopologyVersion, c.topology(), d})
+}
+
+type topologyUsers struct {
+	Dir string `arg:"" type:"path" help:"Folder for the files; keys that are there are kept."`
+	installation
+	Domain string   `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" group:"This installation:" help:"JetStream domain."`
+	Inbox  []string `env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"This installation:" help:"Inbox buckets (${default})."`
+	Bucket string   `env:"PDFMILL_BUCKET" default:"pdfmill" placeholder:"NAME" group:"This installation:" help:"pdfmill's own bucket (${default})."`
+}
+
+// Help implements kong's help provider.
+func (topologyUsers) Help() string {
+	return `Writes, for the roles gateway, ingest, validator, gpu-runner, publisher, user, operator and admin:
+  nats-users.conf       to include in the NATS servers' authorization {}, or in an account
+  ROLE.nk               the seed of the role's key, for --nats-nkey; mode 0600, kept when it is there
+  ROLE-s3-policy.json   to attach to the role's user of the object store`
+}
+
+// Run writes the files.
+func (c *topologyUsers) Run(std streams) error {
+	topology := c.topology()
+	topology.Domain = c.Domain
+	if err := rights.Write(c.Dir, topology, rights.Buckets{Inboxes: c.Inbox, Own: c.Bucket}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(std.out, "wrote %d roles to %s\n", len(jet.Roles()), c.Dir)
+	return err
+}
+
+func printPlan(g *globals, w io.Writer, p jet.Plan) error {
+	if g.JSON {
+		return printJSON(w, p)
+	}
+	if len(p.Changes) == 0 {
+		_, err := fmt.Fprintln(w, "nothing differs")
+		return err
+	}
+	var faults []error
+	line := func(format string, v ...any) {
+		_, err := fmt.Fprintf(w, format+"\n", v...)
+		faults = append(faults, err)
+	}
+	for _, c := range p.Changes {
+		if c.Create {
+			line("+ %s %s", c.Kind, c.Name)
+			continue
+		}
+		line("~ %s %s", c.Kind, c.Name)
+		for _, f := range c.Fields {
+			line("    %s: %s -> %s", f.Name, orNone(f.From), orNone(f.To))
+		}
+		for _, why := range c.Loses {
+			line("  ! refused: %s", why)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "(none)"
+	}
+	return value
+}

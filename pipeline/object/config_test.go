@@ -1,0 +1,157 @@
+package object
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// wire is an S3 server as far as requests can be looked at: it answers every one with success.
+type wire struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+func newWire(t *testing.T) *wire {
+	t.Helper()
+	w := &wire{}
+	w.Server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.seen = append(w.seen, r)
+		out.Header().Set("ETag", `"x"`)
+	}))
+	t.Cleanup(w.Close)
+	return w
+}
+
+func (w *wire) last() *http.Request {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen[len(w.seen)-1]
+}
+
+// client dials the server whatever the host's name is.
+func (w *wire) client(t *testing.T, c Config) *S3 {
+	t.Helper()
+	if c.Endpoint == "" {
+		c.Endpoint = w.URL
+	}
+	c.Region = "us-east-1"
+	s, err := NewS3(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, w.Listener.Addr().String())
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func mustPut(t *testing.T, s *S3) {
+	t.Helper()
+	if _, err := PutBytes(t.Context(), s, "inbox", "a.pdf", []byte("x"), Put{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStyles(t *testing.T) {
+	w := newWire(t)
+	for style, want := range map[string]string{"path": "s3.example.test /inbox/a.pdf", "virtual": "inbox.s3.example.test /a.pdf", "auto": "s3.example.test /inbox/a.pdf"} {
+		mustPut(t, w.client(t, Config{Endpoint: "http://s3.example.test", AccessKey: "a", SecretKey: "s", Style: style}))
+		if r := w.last(); r.Host+" "+r.URL.Path != want {
+			t.Errorf("%s: %s %s, want %s", style, r.Host, r.URL.Path, want)
+		}
+	}
+}
+
+func TestEncryptionIsAskedFor(t *testing.T) {
+	w := newWire(t)
+	for sse, want := range map[string][2]string{"": {"", ""}, "s3": {"AES256", ""}, "kms:key-7": {"aws:kms", "key-7"}} {
+		mustPut(t, w.client(t, Config{AccessKey: "a", SecretKey: "s", SSE: sse}))
+		h := w.last().Header
+		if got := [2]string{h.Get("X-Amz-Server-Side-Encryption"), h.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")}; got != want {
+			t.Errorf("%q: %q, want %q", sse, got, want)
+		}
+	}
+}
+
+// TestSecretIsReplacedWithoutRestart: what the file holds signs the next request.
+func TestSecretIsReplacedWithoutRestart(t *testing.T) {
+	w := newWire(t)
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(secret string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first", time.Now().Add(-time.Minute))
+	s := w.client(t, Config{AccessKey: "a", SecretKeyFile: file})
+	secret := func() string {
+		t.Helper()
+		v, err := s.client.GetCreds()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.SecretAccessKey
+	}
+	if got := secret(); got != "first" {
+		t.Errorf("secret %q", got)
+	}
+	write("second", time.Now())
+	if got := secret(); got != "second" {
+		t.Errorf("secret %q after it was replaced", got)
+	}
+	mustPut(t, s)
+}
+
+// TestCredentialsOfTheInstance come from where a container finds them.
+func TestCredentialsOfTheInstance(t *testing.T) {
+	metadata := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(out).Encode(map[string]any{
+			"AccessKeyId": "of-the-container", "SecretAccessKey": "s", "Token": "t", "Expiration": time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "Code": "Success",
+		})
+	}))
+	defer metadata.Close()
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", metadata.URL+"/creds")
+	w := newWire(t)
+	s, err := NewS3(Config{Endpoint: w.URL, Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustPut(t, s)
+	if r := w.last(); !strings.Contains(r.Header.Get("Authorization"), "of-the-container") || r.Header.Get("X-Amz-Security-Token") != "t" {
+		t.Errorf("signed %q", r.Header.Get("Authorization"))
+	}
+}
+
+func TestConfigJoinsItsFaults(t *testing.T) {
+	_, err := NewS3(Config{Endpoint: "here", Style: "sideways", SecretKey: "hidden", SecretKeyFile: "f", SSE: "rot13"})
+	for _, want := range []string{"endpoint", "s3-style", "s3-secret-key-file", "s3-access-key", "s3-sse"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not speak of %s", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "hidden") {
+		t.Errorf("the error shows the secret: %v", err)
+	}
+}
