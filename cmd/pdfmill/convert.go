@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -20,7 +21,7 @@ type convertCommand struct {
 	Out   string   `short:"o" required:"" placeholder:"DIR" help:"Directory for Markdown, images and report.json; made if missing."`
 	Data  string   `placeholder:"DIR" help:"Keep the pipeline's state here, so that an interrupted run loses no page that was done. Default: a temporary directory."`
 
-	Workers int `default:"0" placeholder:"N" help:"Worker processes; 0: one a core."`
+	Workers int `default:"0" placeholder:"N" help:"Worker processes; 0: one a core, fewer for a few small documents."`
 	Window  int `default:"0" placeholder:"N" help:"Documents in the pipeline at once; 0: by the workers."`
 	options
 }
@@ -66,7 +67,7 @@ func (c *convertCommand) Run(g *globals, std streams) error {
 	defer unlock()
 
 	log := g.logger(std.err, slog.LevelError)
-	works := &works{data: data, workers: c.Workers, log: log, began: began, notices: std.err, tally: &batch.Tally{}}
+	works := &works{data: data, workers: c.crew(inputs), log: log, began: began, notices: std.err, tally: &batch.Tally{}}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	works.fail = fail
@@ -105,6 +106,26 @@ func (c *convertCommand) window() int {
 		workers = runtime.NumCPU()
 	}
 	return 16 + 4*workers
+}
+
+// manyPages is the size of a file, in bytes, from which it may well have more pages than one worker should have for itself.
+const manyPages = 1 << 20
+
+// crew is how many workers to start: as asked for, else as many as the documents can keep busy, or 0, the runner's default, where that is fewer: a worker takes
+// as long to start as some hundred pages to convert.
+func (c *convertCommand) crew(inputs []batch.Input) int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	if len(inputs) >= runtime.NumCPU() {
+		return 0
+	}
+	for _, in := range inputs {
+		if about, err := os.Stat(in.File); in.Stream || err != nil || about.Size() >= manyPages {
+			return 0
+		}
+	}
+	return len(inputs)
 }
 
 func (c *convertCommand) progress(g *globals, std streams, documents int) batch.Progress {
