@@ -13,12 +13,12 @@ import (
 
 // A pattern for each folder, and none for whole trees: what Python leaves beside its sources must not change the hash.
 //
-//go:embed pyproject.toml requirements.lock README.md
+//go:embed pyproject.toml requirements*.lock README.md
 //go:embed src/pdfmill_runner/*.py src/pdfmill_runner/py.typed
-//go:embed src/pdfmill_runner/engines/*.py src/pdfmill_runner/text/*.py
+//go:embed src/pdfmill_runner/engines/*.py src/pdfmill_runner/text/*.py src/pdfmill_runner/marker/*.py
 var sources embed.FS
 
-// Sources returns the package as a pip-installable tree: pyproject.toml, requirements.lock, README.md and src. Read-only.
+// Sources returns the package as a pip-installable tree: pyproject.toml, the requirements, README.md and src. Read-only.
 func Sources() fs.FS { return sources }
 
 // Hash names the content of Sources: SHA-256 in hex over every path and every byte, the same on every machine.

@@ -11,7 +11,7 @@ import (
 )
 
 func TestEverySourceFileIsEmbedded(t *testing.T) {
-	want := []string{"pyproject.toml", "requirements.lock", "README.md"}
+	want := []string{"pyproject.toml", "requirements.lock", "requirements-marker.lock", "requirements-marker1.lock", "README.md"}
 	err := filepath.WalkDir("src", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && (strings.HasSuffix(path, ".py") || entry.Name() == "py.typed") {
 			want = append(want, filepath.ToSlash(path))
@@ -57,12 +57,14 @@ func TestHashIsStable(t *testing.T) {
 	}
 }
 
-func TestLockNamesNoRegistry(t *testing.T) {
-	lock, err := fs.ReadFile(Sources(), "requirements.lock")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(lock, []byte("://")) || !bytes.Contains(lock, []byte("--hash=sha256:")) {
-		t.Fatal("requirements.lock must pin hashes and name no registry")
+func TestLocksNameNoRegistry(t *testing.T) {
+	for _, name := range []string{"requirements.lock", "requirements-marker.lock", "requirements-marker1.lock"} {
+		lock, err := fs.ReadFile(Sources(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(lock, []byte("://")) || !bytes.Contains(lock, []byte("--hash=sha256:")) {
+			t.Errorf("%s must pin hashes and name no registry", name)
+		}
 	}
 }

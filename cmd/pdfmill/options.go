@@ -19,6 +19,7 @@ type options struct {
 	Priority    string            `placeholder:"LANE" group:"How to convert:" help:"interactive or bulk."`
 	Timeout     string            `placeholder:"TIME" group:"How to convert:" help:"Most work time for a range of pages, like 90s. Default: by its pages."`
 	PasswordRef string            `name:"password-ref" placeholder:"NAME" group:"How to convert:" help:"Name of a secret that the pipeline knows; never the password."`
+	EngineSet   string            `name:"engine-options" placeholder:"LIST" group:"How to convert:" help:"Options that only the engine knows, like 'quality=fast disable-ocr=yes'; docs/engines.md lists them."`
 	Set         map[string]string `placeholder:"NAME=VALUE" group:"How to convert:" help:"Any option by name; may be repeated."`
 }
 
@@ -30,7 +31,7 @@ func (o options) read() (metadata map[string]string, all job.Options, err error)
 	}
 	for name, value := range map[string]string{
 		"engine": o.Engine, "pages": o.Pages, "images": o.Images, "output": o.Output, "priority": o.Priority, "timeout": o.Timeout,
-		"password-ref": o.PasswordRef,
+		"password-ref": o.PasswordRef, "engine-options": o.EngineSet,
 	} {
 		if value != "" {
 			named[name] = value

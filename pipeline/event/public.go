@@ -55,7 +55,15 @@ type Timings struct {
 // PageWarning says that a page came through, but not as it should.
 type PageWarning struct {
 	Page    int    `json:"page"`
-	Warning string `json:"warning"` // no-text | truncated | degraded
+	Warning string `json:"warning"` // no-text | truncated | degraded | lossy
+}
+
+// Fidelity sums up how much of the text layers of a document's pages came out, each page's as a share of its words.
+type Fidelity struct {
+	Pages      int     `json:"pages"` // that have a text layer to compare with
+	Mean       float64 `json:"mean"`
+	Lowest     float64 `json:"lowest"`
+	LowestPage int     `json:"lowest_page"`
 }
 
 // Converted is `pdf.converted`: the document is ready.
@@ -77,6 +85,7 @@ type Converted struct {
 	Images         []Image         `json:"images"`
 	Manifest       Object          `json:"manifest"`
 	Engine         Engine          `json:"engine"`
+	Fidelity       *Fidelity       `json:"fidelity,omitempty"`
 	Timings        Timings         `json:"timings"`
 	Attempts       int             `json:"attempts"`
 }

@@ -40,6 +40,10 @@ type PageResult struct {
 	Warnings []string      `json:"warnings,omitempty"`
 	Class    failure.Class `json:"class,omitempty"`
 	Message  string        `json:"message,omitempty"`
+	// Fidelity is the share of the words of the page's text layer that came out; nil where there is nothing to compare with.
+	Fidelity *float64 `json:"fidelity,omitempty"`
+	// Engine made the page, when it was not the engine of the range.
+	Engine string `json:"engine,omitempty"`
 }
 
 // Good reports whether every page came through as asked: only such a result may serve later passes.

@@ -42,11 +42,12 @@ func New(source document.Source, options Options, correlationID string, now time
 // the password's name change when and how, not what.
 func ID(sourceSHA256 string, o Options) string {
 	canonical, _ := json.Marshal(struct { // field order is the canonical order; never reorder
-		Pages    pages.Set `json:"pages"`
-		ForceOCR bool      `json:"force_ocr"`
-		Output   string    `json:"output"`
-		Images   bool      `json:"images"`
-	}{o.Pages, o.ForceOCR, o.Output, o.Images})
+		Pages    pages.Set         `json:"pages"`
+		ForceOCR bool              `json:"force_ocr"`
+		Output   string            `json:"output"`
+		Images   bool              `json:"images"`
+		Engine   map[string]string `json:"engine_options,omitempty"` // a map's keys are written in order
+	}{o.Pages, o.ForceOCR, o.Output, o.Images, o.EngineOptions})
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", sourceSHA256, canonical, o.Engine))
 	return hex.EncodeToString(sum[:])[:32]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,8 @@ type Options struct {
 	ForceOCR bool      `json:"force_ocr"` // ignore the text layer
 	Output   string    `json:"output"`    // markdown | json | html | chunks, where the engine has it
 	Images   bool      `json:"images"`    // extract and link images
+	// EngineOptions are those that only some engines know, by name; an engine refuses what it doesn't know.
+	EngineOptions map[string]string `json:"engine_options,omitempty"`
 
 	Priority    string  `json:"priority"`               // interactive | bulk
 	PasswordRef string  `json:"password_ref,omitempty"` // the NAME of a secret the service knows; never a password
@@ -61,6 +64,8 @@ var parsers = map[string]func(*Options, string) error{
 	"pages":        func(o *Options, v string) (err error) { o.Pages, err = pages.Parse(v); return err },
 	"password-ref": setPasswordRef,
 	"timeout":      setTimeout,
+
+	"engine-options": setEngineOptions,
 }
 
 // Names lists the options a drop may carry, sorted, without the prefix. `correlation-id` is carried beside them.
@@ -130,6 +135,31 @@ func setPasswordRef(o *Options, v string) error {
 		return errors.New("a secret's name has at most 64 letters, digits, '-' and '_' (give the name, never the password)")
 	}
 	o.PasswordRef = v
+	return nil
+}
+
+// maxEngineOptions bounds how many options of its own an engine is given.
+const maxEngineOptions = 32
+
+var engineOption = regexp.MustCompile(`^([a-z][a-z0-9-]{0,63})=([A-Za-z0-9._-]{1,64})$`)
+
+// setEngineOptions reads `quality=fast disable-ocr=yes`, separated by spaces or commas.
+func setEngineOptions(o *Options, v string) error {
+	found := map[string]string{}
+	for _, word := range strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' }) {
+		parts := engineOption.FindStringSubmatch(word)
+		if parts == nil {
+			return fmt.Errorf("%q is not NAME=VALUE, like quality=fast", word)
+		}
+		found[parts[1]] = parts[2]
+	}
+	if len(found) > maxEngineOptions {
+		return fmt.Errorf("%d options, the limit is %d", len(found), maxEngineOptions)
+	}
+	o.EngineOptions = nil
+	if len(found) > 0 {
+		o.EngineOptions = found
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,15 +31,18 @@ os.execv(sys.executable, [sys.executable, "-m", "pdfmill_runner", *sys.argv[3:]]
 class Rig:
     """A runner process."""
 
-    def __init__(self, engine: str = "text", env: dict[str, str] | None = None) -> None:
+    def __init__(self, engine: str = "text", env: dict[str, str] | None = None, patience: float = SECONDS) -> None:
+        self._patience = patience
+        # Files, not pipes: nobody reads them before the end, and a library may print more than a pipe holds.
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at the exit
         child_in, self._commands = _pipe()
         answers, child_out = _pipe()
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LAUNCH, str(child_in), str(child_out), "--engine", engine],
             pass_fds=(child_in, child_out),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=self._out,
+            stderr=self._err,
             env={**os.environ, **(env or {})},
         )
         os.close(child_in)
@@ -61,8 +65,10 @@ class Rig:
         self.hang_up()
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         self._reader.join()
+        self._out.close()
+        self._err.close()
 
     def send(self, message: Message) -> None:
         self.send_raw(format_line(message))
@@ -76,7 +82,7 @@ class Rig:
             self._open = False
 
     def next(self) -> Message:
-        line = self._answers.get(timeout=SECONDS)
+        line = self._answers.get(timeout=self._patience)
         assert line, "the runner closed its pipe"
         return parse(line)
 
@@ -102,8 +108,10 @@ class Rig:
 
     def ends(self) -> tuple[int, str, str]:
         """Wait for the exit; return status, stdout and stderr."""
-        out, err = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, out.decode(), err.decode()
+        status = self.process.wait(timeout=self._patience)
+        self._out.seek(0)
+        self._err.seek(0)
+        return status, self._out.read().decode(), self._err.read().decode()
 
 
 def request(path: Path, out: Path, first: int = 1, last: int = 1, **options: object) -> Convert:

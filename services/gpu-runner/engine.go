@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,9 +33,14 @@ func newEngine(name string, c Config, cache string, log *slog.Logger) (*engine, 
 		return nil, fmt.Errorf("record of workers: %w", err)
 	}
 	launch := func(ctx context.Context, l supervise.Launch) (supervise.Command, error) {
-		env, err := pyenv.Ensure(ctx, pyenv.Config{
+		wanted := pyenv.Config{
 			Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
-		})
+		}
+		var err error
+		if wanted.Extra, err = c.extra(name, wanted); err != nil {
+			return supervise.Command{}, err
+		}
+		env, err := pyenv.Ensure(ctx, wanted)
 		if err != nil {
 			return supervise.Command{}, err
 		}
@@ -48,7 +54,9 @@ func newEngine(name string, c Config, cache string, log *slog.Logger) (*engine, 
 // command starts a worker with nothing of this process' environment but what it needs.
 func command(name string, c Config, cache, python string) supervise.Command {
 	more := map[string]string{"PYTHONDONTWRITEBYTECODE": os.Getenv("PYTHONDONTWRITEBYTECODE")}
-	if c.MemoryLimit > 0 && name != job.EngineMarker {
+	if name == job.EngineMarker {
+		maps.Copy(more, c.Marker.environment(cache))
+	} else if c.MemoryLimit > 0 {
 		more["PDFMILL_MEMORY_LIMIT"] = strconv.FormatInt(c.MemoryLimit, 10)
 	}
 	return supervise.Command{
@@ -87,6 +95,6 @@ func (e *engine) convert(ctx context.Context, m event.Range, source, outDir stri
 	}
 	return e.pool.Convert(ctx, supervise.Job{Priority: priority, Request: supervise.Request{
 		ID: m.ID, Path: source, Range: m.Range, OutDir: outDir, Total: c.total, Silence: c.silence, Passwords: passwords,
-		Options: protocol.Options{Output: m.Options.Output, Images: m.Options.Images, ForceOCR: m.Options.ForceOCR, Mode: m.Mode},
+		Options: protocol.Options{Output: m.Options.Output, Images: m.Options.Images, ForceOCR: m.Options.ForceOCR, Mode: m.Mode, Engine: m.Options.EngineOptions},
 	}})
 }

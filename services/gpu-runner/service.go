@@ -33,6 +33,8 @@ type Config struct {
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	Python      string        `name:"python" env:"PDFMILL_PYTHON" help:"Python interpreter to build the environment with; default: python3 from PATH."`
 
+	Marker MarkerConfig `embed:"" prefix:"marker-"`
+
 	// Install hears of each step while the Python environment is created; may be nil.
 	Install func(step, detail string) `kong:"-"`
 }
@@ -51,7 +53,7 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf("%s is %s: it must be positive", name, d))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Marker.Validate())...)
 }
 
 // Service is the gpu-runner.

@@ -25,7 +25,7 @@ const (
 // store puts what a runner made where the publisher looks for it, and returns the messages for pages that need another try.
 //
 // Pages that came through as asked become good results, one object for each run of neighbours: written once, used by every later pass. A page
-// converted the plain way counts as degraded and only for this pass. The object result.json comes last and makes the rest count.
+// converted the plain way, or by another engine than the one that was asked, counts as degraded and only for this pass. The object result.json comes last and makes the rest count.
 func (s *Service) store(ctx context.Context, m event.Range, o supervise.Outcome, outDir string) ([]stage.Output, error) {
 	var again []stage.Output
 	var run []protocol.Page
@@ -37,6 +37,7 @@ func (s *Service) store(ctx context.Context, m event.Range, o supervise.Outcome,
 		run = nil
 		return err
 	}
+	degraded := func(p protocol.Page) bool { return m.Mode == event.ModePlain || p.Engine != "" }
 	for _, p := range o.Result.Pages {
 		if p.Status == event.PageFailed {
 			if m.Mode == event.ModePlain {
@@ -48,6 +49,11 @@ func (s *Service) store(ctx context.Context, m event.Range, o supervise.Outcome,
 			again = append(again, plain(m, p.Page, p.Class).Output())
 			continue
 		}
+		if len(run) > 0 && degraded(run[0]) != degraded(p) {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
 		run = append(run, p)
 	}
 	return again, flush()
@@ -57,12 +63,13 @@ func (s *Service) store(ctx context.Context, m event.Range, o supervise.Outcome,
 func (s *Service) storeRun(ctx context.Context, m event.Range, o supervise.Outcome, run []protocol.Page, outDir string) error {
 	covered := pages.Range{First: run[0].Page, Last: run[len(run)-1].Page}
 	prefix, status := m.RangePrefix(covered), event.PageOK
-	if m.Mode == event.ModePlain {
+	if m.Mode == event.ModePlain || run[0].Engine != "" {
 		prefix, status = m.PassPrefix()+"ranges/"+covered.Dir()+"/", event.PageDegraded
 	}
 	r, versions := o.Result, o.Info.Hello.Versions
 	out := event.RangeResult{
-		Range: covered, Engine: m.Engine, Version: versions["pdfmill-runner"], Versions: versions, Mode: m.Mode, Images: []event.Image{},
+		Range: covered, Engine: m.Engine, Version: versions["pdfmill-runner"], Models: o.Info.Ready.Models, Versions: versions, Mode: m.Mode,
+		Images:  []event.Image{},
 		Seconds: r.Seconds, PeakDevice: r.Memory.PeakDevice, PeakHost: r.Memory.PeakHost,
 	}
 	for _, p := range run {
@@ -76,6 +83,7 @@ func (s *Service) storeRun(ctx context.Context, m event.Range, o supervise.Outco
 		}
 		out.Pages = append(out.Pages, event.PageResult{
 			Page: p.Page, Status: status, Markdown: text, Chars: p.Chars, Seconds: p.Seconds, Warnings: warnings,
+			Fidelity: p.Fidelity, Engine: p.Engine,
 		})
 	}
 	for _, image := range r.Images {

@@ -27,7 +27,7 @@ func converted(m event.Rendered, r printed, bucket string, room int64, started, 
 		Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: r.revision, CorrelationID: m.CorrelationID, Source: m.Source, Options: m.Options,
 		Pages: man.Pages, ConvertedPages: man.ConvertedPages, FailedPages: failedPages(r.pages), Warnings: warnings(r.pages),
 		Complete: man.Complete, Cached: m.Cached, Markdown: man.Markdown, Images: man.Images,
-		Manifest: event.Object{Bucket: bucket, Key: m.RevisionPrefix(r.revision) + manifestName}, Engine: man.Engine,
+		Manifest: event.Object{Bucket: bucket, Key: m.RevisionPrefix(r.revision) + manifestName}, Engine: man.Engine, Fidelity: fidelity(r.pages),
 		Timings: man.Timings, Attempts: man.Attempts,
 	}
 	if m.Cached { // what an earlier drop cost is not what this one did

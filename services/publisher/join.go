@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -125,7 +126,7 @@ func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
 		}
 		from := r.Pages[i]
 		page := Page{
-			Page: n, Engine: r.Engine, Status: from.Status, Chars: from.Chars, Seconds: from.Seconds,
+			Page: n, Engine: cmp.Or(from.Engine, r.Engine), Fidelity: from.Fidelity, Status: from.Status, Chars: from.Chars, Seconds: from.Seconds,
 			Warnings: slices.Clone(from.Warnings), Class: from.Class, Message: from.Message,
 		}
 		if page.Status == event.PageDegraded && !slices.Contains(page.Warnings, "degraded") {

@@ -51,8 +51,9 @@ type Page struct {
 	Chars    int           `json:"chars"`
 	Seconds  float64       `json:"seconds"`
 	Warnings []string      `json:"warnings,omitempty"`
-	Class    failure.Class `json:"class,omitempty"`   // of a failed page
-	Message  string        `json:"message,omitempty"` // of a failed page
+	Class    failure.Class `json:"class,omitempty"`    // of a failed page
+	Message  string        `json:"message,omitempty"`  // of a failed page
+	Fidelity *float64      `json:"fidelity,omitempty"` // share of the text layer's words that came out; absent when there is nothing to compare with
 }
 
 // selection is the plan by which the product was made.
@@ -64,6 +65,26 @@ func (m Manifest) selection() selection {
 		}
 	}
 	return s
+}
+
+// fidelity sums up how much of the text layers came out; nil when no page had one to compare with.
+func fidelity(list []Page) *event.Fidelity {
+	f, sum := event.Fidelity{Lowest: 1}, 0.0
+	for _, p := range list {
+		if p.Fidelity == nil {
+			continue
+		}
+		f.Pages++
+		sum += *p.Fidelity
+		if *p.Fidelity < f.Lowest || f.LowestPage == 0 {
+			f.Lowest, f.LowestPage = *p.Fidelity, p.Page
+		}
+	}
+	if f.Pages == 0 {
+		return nil
+	}
+	f.Mean = sum / float64(f.Pages)
+	return &f
 }
 
 // failedPages lists the pages that did not come through.

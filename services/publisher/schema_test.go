@@ -128,6 +128,8 @@ func TestRealEventsAgreeWithTheSchemas(t *testing.T) {
 	r := resultOf(span(1, 1), "a")
 	r.Images = []event.Image{{Key: "images/page-0001-01.png", Bytes: 3, MediaType: "image/png", Page: 1}}
 	r.Pages[0].Warnings = []string{"no-text"}
+	share := 0.93
+	r.Pages[0].Fidelity = &share
 	put(t, whole.RangePrefix(span(1, 1)), r)
 	degraded(t, partial, span(1, 1), "a")
 	dead := deadletter.Record{ID: "x", Stage: stage.Validator, Class: failure.PDFEncrypted, Message: "a password is needed", Job: lost, Attempts: 1}

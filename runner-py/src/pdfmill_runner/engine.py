@@ -71,6 +71,10 @@ class Engine(ABC):
     def probe(self) -> str:
         """Do a real operation on the device, synchronised, and say what it was. Raises when it fails."""
 
+    def models(self) -> dict[str, str]:
+        """Return the checkpoint of each model that is loaded, by its role."""
+        return {}
+
     def device_memory(self) -> DeviceMemory:
         """Return the figures of the device's allocator."""
         return DeviceMemory()

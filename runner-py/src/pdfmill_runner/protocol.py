@@ -23,8 +23,8 @@ MAX_PAGE = 1_000_000
 OUTPUTS = ("markdown", "json", "html", "chunks")
 DEFAULT, PLAIN = "default", "plain"
 OK, FAILED = "ok", "failed"
-NO_TEXT, TRUNCATED, DEGRADED = "no-text", "truncated", "degraded"
-WARNINGS = (NO_TEXT, TRUNCATED, DEGRADED)
+NO_TEXT, TRUNCATED, DEGRADED, LOSSY = "no-text", "truncated", "degraded", "lossy"
+WARNINGS = (NO_TEXT, TRUNCATED, DEGRADED, LOSSY)
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Ready:
-    """The models are loaded."""
+    """The models are loaded; `models` names the checkpoint of each, where the engine has any."""
 
     load_seconds: float
     memory: Memory
+    models: dict[str, str] | None = None
 
     @staticmethod
     def read(f: Fields) -> Ready:
@@ -86,17 +87,19 @@ class Ready:
         return Ready(
             f.number("load_seconds"),
             Memory(m.integer("device_allocated"), m.integer("device_reserved"), m.integer("host_rss")),
+            f.mapping("models") if f.has("models") else None,
         )
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a conversion."""
+    """Options of a conversion. `engine` holds, by name, those that only some engines know; an engine refuses unknown ones."""
 
     output: str = "markdown"
     images: bool = True
     force_ocr: bool = False
     mode: str = DEFAULT
+    engine: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,13 @@ class Convert:
             _absolute(f, "path"),
             f.integer("first", 1, MAX_PAGE),
             f.integer("last", 1, MAX_PAGE),
-            Options(o.choice("output", OUTPUTS), o.flag("images"), o.flag("force_ocr"), o.choice("mode", (DEFAULT, PLAIN))),
+            Options(
+                o.choice("output", OUTPUTS),
+                o.flag("images"),
+                o.flag("force_ocr"),
+                o.choice("mode", (DEFAULT, PLAIN)),
+                o.mapping("engine") if o.has("engine") else None,
+            ),
             _absolute(f, "out_dir"),
             f.number("deadline_seconds", positive=True),
             f.number("batch_scale", positive=True),
@@ -150,7 +159,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Page:
-    """The outcome of one page. An ok one has `file`; a failed one has `failure` (`class` on the wire) and `message` instead."""
+    """The outcome of one page. An ok one has `file`; a failed one has `failure` (`class` on the wire) and `message` instead.
+
+    `fidelity` is the share of the words of the page's text layer that came out, None where there is nothing to compare with.
+    `engine` names who made the page when it was not the engine that was asked.
+    """
 
     page: int
     status: str = OK
@@ -160,6 +173,8 @@ class Page:
     warnings: tuple[str, ...] = ()
     failure: FailureClass | None = field(default=None, metadata={"name": "class"})
     message: str | None = None
+    fidelity: float | None = None
+    engine: str | None = None
 
     @staticmethod
     def read(f: Fields) -> Page:
@@ -167,7 +182,15 @@ class Page:
         number, status = f.integer("page", 1, MAX_PAGE), f.choice("status", (OK, FAILED))
         if unknown := set(warnings := f.texts("warnings")) - set(WARNINGS):
             raise WireError(f"page {number}: unknown warning {min(unknown)!r}")
-        page = Page(number, status, chars=f.integer("chars"), seconds=f.number("seconds"), warnings=warnings)
+        page = Page(
+            number,
+            status,
+            chars=f.integer("chars"),
+            seconds=f.number("seconds"),
+            warnings=warnings,
+            fidelity=_share(f, "fidelity") if f.has("fidelity") else None,
+            engine=f.text("engine", empty=False) if f.has("engine") else None,
+        )
         if status == OK:
             if f.has("class"):
                 raise WireError(f"page {number}: ok, but of a class")
@@ -358,6 +381,12 @@ def _refuse_constant(name: str) -> None:
 
 def _class(f: Fields) -> FailureClass:
     return FailureClass(f.choice("class", tuple(c.value for c in FailureClass)))
+
+
+def _share(f: Fields, name: str) -> float:
+    if (value := f.number(name)) > 1:
+        raise WireError(f"{name} {value:g} is not a share, which is at most 1")
+    return value
 
 
 def _absolute(f: Fields, name: str) -> str:

@@ -12,6 +12,7 @@ GROUP = "pdfmill_runner.engines"
 # The same as in pyproject.toml. importlib.metadata is a quarter of the start: it is imported where it is needed.
 _OURS = {
     "text": "pdfmill_runner.engines.text:TextEngine",
+    "marker": "pdfmill_runner.engines.marker:MarkerEngine",
     "null": "pdfmill_runner.engines.null:NullEngine",
     "sim": "pdfmill_runner.engines.sim:SimEngine",
 }

@@ -69,7 +69,7 @@ class Runner:
             return False
         device = engine.device_memory()
         held = Memory(device.allocated, device.reserved, memory.resident())
-        self._outbox.send(Ready(time.monotonic() - start, held))
+        self._outbox.send(Ready(time.monotonic() - start, held, engine.models() or None))
         return True
 
     def _convert(self, request: Convert) -> None:

@@ -100,9 +100,12 @@ func (p Page) check() error {
 		return fmt.Errorf("unknown status %q", p.Status)
 	}
 	for _, w := range p.Warnings {
-		if w != WarnNoText && w != WarnTruncated && w != WarnDegraded {
+		if w != WarnNoText && w != WarnTruncated && w != WarnDegraded && w != WarnLossy {
 			return fmt.Errorf("unknown warning %q", w)
 		}
+	}
+	if p.Fidelity != nil && (*p.Fidelity < 0 || *p.Fidelity > 1) {
+		return fmt.Errorf("fidelity %g is not a share", *p.Fidelity)
 	}
 	return errors.Join(num("chars", p.Chars), num("seconds", p.Seconds))
 }

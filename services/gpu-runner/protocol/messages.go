@@ -27,10 +27,11 @@ type Capabilities struct {
 	SharedServer bool     `json:"shared_server"` // the heavy models live in a server of their own
 }
 
-// Ready says that the models are loaded.
+// Ready says that the models are loaded; Models names the checkpoint of each, where the engine has any.
 type Ready struct {
-	LoadSeconds float64 `json:"load_seconds"`
-	Memory      Memory  `json:"memory"`
+	LoadSeconds float64           `json:"load_seconds"`
+	Memory      Memory            `json:"memory"`
+	Models      map[string]string `json:"models,omitempty"`
 }
 
 // Memory is what a runner holds after loading, in bytes.
@@ -54,12 +55,13 @@ type Convert struct {
 	Passwords []string `json:"passwords,omitempty"`
 }
 
-// Options of a conversion.
+// Options of a conversion. Engine holds those that only some engines know, by name; an engine refuses what it doesn't know.
 type Options struct {
-	Output   string `json:"output"`
-	Images   bool   `json:"images"`
-	ForceOCR bool   `json:"force_ocr"`
-	Mode     string `json:"mode"`
+	Output   string            `json:"output"`
+	Images   bool              `json:"images"`
+	ForceOCR bool              `json:"force_ocr"`
+	Mode     string            `json:"mode"`
+	Engine   map[string]string `json:"engine,omitempty"`
 }
 
 // Progress says that a conversion is alive, and how far it is.
@@ -79,7 +81,8 @@ type Result struct {
 	Memory  Peak    `json:"memory"`
 }
 
-// Page is the outcome of one page. A failed one has Class and Message and no File.
+// Page is the outcome of one page. A failed one has Class and Message and no File. Fidelity is the share of the words of the page's text layer
+// that came out, nil where there is nothing to compare with. Engine names who made the page when it was not the engine that was asked.
 type Page struct {
 	Page     int           `json:"page"`
 	Status   string        `json:"status"`
@@ -89,6 +92,8 @@ type Page struct {
 	Warnings []string      `json:"warnings"`
 	Class    failure.Class `json:"class,omitempty"`
 	Message  string        `json:"message,omitempty"`
+	Fidelity *float64      `json:"fidelity,omitempty"`
+	Engine   string        `json:"engine,omitempty"`
 }
 
 // Image is a picture cut from a page.

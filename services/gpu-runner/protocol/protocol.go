@@ -39,4 +39,5 @@ const (
 	WarnNoText    = "no-text"   // the page has no text layer that this engine can read
 	WarnTruncated = "truncated" // some of the page's text was left out
 	WarnDegraded  = "degraded"  // converted in a simpler way than asked for
+	WarnLossy     = "lossy"     // less of the text layer came out than the bound asks for, and no other way gave more
 )

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,37 +18,32 @@ import (
 // oldest Python that the runner works with, as major and minor.
 const oldestMajor, oldestMinor = 3, 10
 
-// build makes the environment in its final place, since the scripts in it hold their own paths; what was there before is moved away first, and the stamp
-// comes last, so that a build that was cut off is seen as such.
+// build makes the environment in its final place, since the scripts in it hold their own paths: an empty one, that imports the runner's sources and the
+// packages it needs from where they lie. The stamp comes last, so that a build that was cut off is seen as such.
 func (b *build) build(ctx context.Context) error {
 	base, err := b.interpreter(ctx)
 	if err != nil {
 		return err
 	}
-	if err := b.clear(); err != nil {
-		return b.failed("clear the place", err, "")
-	}
-	b.say(StepCreating, b.dir)
-	install, err := b.create(ctx, base)
+	packages, err := b.packages(base)
 	if err != nil {
 		return err
+	}
+	installed, err := packages.ensure(ctx, base)
+	if err != nil {
+		return err
+	}
+	if err := clearPlace(b.Dir, b.dir); err != nil {
+		return b.failed("clear the place", err, "")
+	}
+	if output, err := b.run(ctx, StepCreating, base, "-m", "venv", "--without-pip", b.dir); err != nil {
+		return b.failed("create", err, output)
 	}
 	src := filepath.Join(b.dir, "src")
 	if err := os.CopyFS(src, b.Sources); err != nil {
 		return b.failed("write sources", err, "")
 	}
-	locks, err := b.locks(src)
-	if err != nil {
-		return err
-	}
-	for _, lock := range locks {
-		b.say(StepInstalling, filepath.Base(lock))
-		if err := b.install(ctx, install, lock); err != nil {
-			return err
-		}
-	}
-	b.say(StepInstalling, "pdfmill_runner")
-	if err := b.link(ctx, src); err != nil {
+	if err := b.link(ctx, filepath.Join(src, "src"), installed); err != nil {
 		return err
 	}
 	b.say(StepVerifying, "asking the runner for its engines")
@@ -58,11 +51,15 @@ func (b *build) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.complete(stamp{Hash: b.hash, Python: b.Config.Python, Engines: engines, BuiltAt: time.Now().UTC()})
+	done := stamp{Hash: b.hash, Python: b.Config.Python, Engines: engines, BuiltAt: time.Now().UTC()}
+	if err := writeStamp(filepath.Join(b.dir, stampName), done); err != nil {
+		return b.failed("stamp", err, "")
+	}
+	return nil
 }
 
-// interpreter finds the Python to build from and asks for its version.
-func (b *build) interpreter(ctx context.Context) (string, error) {
+// find finds the Python to build from.
+func (b *build) find() (string, error) {
 	name := b.Config.Python
 	if name == "" {
 		name = "python3"
@@ -74,6 +71,15 @@ func (b *build) interpreter(ctx context.Context) (string, error) {
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return "", b.failed("find Python", err, "")
+	}
+	return path, nil
+}
+
+// interpreter finds the Python to build from and asks for its version.
+func (b *build) interpreter(ctx context.Context) (string, error) {
+	path, err := b.find()
+	if err != nil {
+		return "", err
 	}
 	output, err := b.run(ctx, "", path, "-c", `import sys; print("version", *sys.version_info[:2])`)
 	if err != nil {
@@ -91,82 +97,13 @@ func (b *build) interpreter(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// clear moves away what lies in the environment's place: a worker may still run from there, and keeps what it has open. It takes along what an
-// earlier clear didn't get to remove.
-func (b *build) clear() error {
-	old := filepath.Join(b.Dir, ".old-"+filepath.Base(b.dir))
-	if err := os.RemoveAll(old); err != nil {
+// link makes the runner and its packages importable by a .pth file, which needs no build tool.
+func (b *build) link(ctx context.Context, folders ...string) error {
+	site, err := b.purelib(ctx, b.python)
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(b.dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(old)
-}
-
-// create makes an empty environment, with uv when it is there (faster, and it needs no venv package of the system), and returns the
-// command that installs into it. The environment's own pip is put in when there is something to install: that takes longer than all the rest.
-func (b *build) create(ctx context.Context, base string) (install []string, err error) {
-	if uv, lookErr := exec.LookPath("uv"); lookErr == nil {
-		if uv, err = filepath.Abs(uv); err != nil {
-			return nil, b.failed("find uv", err, "")
-		}
-		if output, err := b.run(ctx, StepCreating, uv, "venv", "--quiet", "--python", base, b.dir); err != nil {
-			return nil, b.failed("create", err, output)
-		}
-		return []string{uv, "pip", "install", "--python", b.python}, nil
-	}
-	if output, err := b.run(ctx, StepCreating, base, "-m", "venv", "--without-pip", b.dir); err != nil {
-		return nil, b.failed("create", err, output)
-	}
-	return []string{b.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"}, nil
-}
-
-// install installs what a requirement file lists.
-func (b *build) install(ctx context.Context, command []string, lock string) error {
-	text, err := os.ReadFile(lock)
-	if err != nil {
-		return b.failed("read requirements", err, "")
-	}
-	if !requirement.Match(text) {
-		return nil
-	}
-	if command[0] == b.python {
-		if output, err := b.run(ctx, StepInstalling, b.python, "-m", "ensurepip"); err != nil {
-			return b.failed("install pip", err, output)
-		}
-	}
-	if output, err := b.run(ctx, StepInstalling, append(command, "--require-hashes", "-r", lock)...); err != nil {
-		return b.failed("install packages", err, output)
-	}
-	return nil
-}
-
-// requirement is in every requirement file that lists any.
-var requirement = regexp.MustCompile(`(?m)^\s*[^#\s]`)
-
-// locks lists the requirement files to install, in order: the runner's own, then one for each extra.
-func (b *build) locks(src string) ([]string, error) {
-	files := []string{filepath.Join(src, "requirements.lock")}
-	for _, extra := range b.Extras {
-		files = append(files, filepath.Join(src, "requirements-"+extra+".lock"))
-	}
-	for _, file := range files {
-		if _, err := os.Stat(file); err != nil {
-			return nil, b.failed("find requirements", err, "")
-		}
-	}
-	return files, nil
-}
-
-// link makes the runner itself importable by a .pth file, which needs no build tool.
-func (b *build) link(ctx context.Context, src string) error {
-	output, err := b.run(ctx, "", b.python, "-c", `import sysconfig; print("purelib", sysconfig.get_path("purelib"))`)
-	if err != nil {
-		return b.failed("ask for the place of packages", err, output)
-	}
-	_, site, _ := strings.Cut(strings.TrimSpace(output), "purelib ")
-	if err := os.WriteFile(filepath.Join(site, "pdfmill_runner.pth"), []byte(filepath.Join(src, "src")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(site, "pdfmill_runner.pth"), []byte(strings.Join(folders, "\n")+"\n"), 0o600); err != nil {
 		return b.failed("install the runner", err, "")
 	}
 	return nil
@@ -199,18 +136,4 @@ func parseEngines(output string) ([]Engine, error) {
 		return nil, fmt.Errorf("read the runner's list of engines: %w", err)
 	}
 	return list.Engines, nil
-}
-
-func (b *build) complete(s stamp) error {
-	raw, err := json.Marshal(s)
-	if err == nil {
-		partial := filepath.Join(b.dir, stampName+".partial")
-		if err = os.WriteFile(partial, raw, 0o600); err == nil {
-			err = os.Rename(partial, filepath.Join(b.dir, stampName))
-		}
-	}
-	if err != nil {
-		return b.failed("stamp", err, "")
-	}
-	return nil
 }

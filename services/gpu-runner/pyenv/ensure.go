@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,10 +31,10 @@ const freshFor = 10 * time.Minute
 
 // Config says what to build, and where. Only Dir is needed.
 type Config struct {
-	Dir    string   // absolute; holds one folder for each version of the runner
-	Python string   // interpreter to build from; "" is python3 on PATH
-	Extras []string // optional parts of the runner, such as "marker"
-	Repair bool     // build anew, unless that was just done: somebody has reason to think the environment is broken
+	Dir    string // absolute; holds one folder for each version of the runner
+	Python string // interpreter to build from; "" is python3 on PATH
+	Extra  string // optional part of the runner, such as "marker"; an environment has one, as they exclude each other
+	Repair bool   // build anew, unless that was just done: somebody has reason to think the environment is broken
 
 	Progress func(step, detail string) // may be nil
 	Log      *slog.Logger              // nil: silent
@@ -73,20 +71,26 @@ type stamp struct {
 
 const stampName = "pdfmill-complete.json"
 
+// Installed reports whether the packages of an environment are there, so that Ensure needs no network and little time.
+func Installed(c Config) bool {
+	b := newBuild(c.withDefaults())
+	base, err := b.find()
+	if err != nil {
+		return false
+	}
+	p, err := b.packages(base)
+	if err != nil {
+		return false
+	}
+	_, there := p.read()
+	return there
+}
+
 // Ensure returns the environment, after building it if need be; when it is there, that costs two file reads and no process. Concurrent calls, in
 // this process or others, build once. The error is a *failure.Error of class engine-missing with a hint and, as detail, the installer's last words; or, when
 // ctx has ended, its error without a class.
 func Ensure(ctx context.Context, c Config) (Env, error) {
-	if c.Sources == nil {
-		c.Sources, c.Hash = runnerpy.Sources(), runnerpy.Hash()
-	}
-	if c.Progress == nil {
-		c.Progress = func(string, string) {}
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	b := newBuild(c)
+	b := newBuild(c.withDefaults())
 	if !c.Repair && b.whole() {
 		return b.env(), nil
 	}
@@ -97,20 +101,30 @@ func Ensure(ctx context.Context, c Config) (Env, error) {
 	return env, err
 }
 
+func (c Config) withDefaults() Config {
+	if c.Sources == nil {
+		c.Sources, c.Hash = runnerpy.Sources(), runnerpy.Hash()
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, string) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
 // build is one environment on its way.
 type build struct {
 	Config
-	hash   string // of sources and extras
+	hash   string // of sources and extra
 	dir    string
 	python string // of the environment
 }
 
 func newBuild(c Config) *build {
-	extras := slices.Clone(c.Extras)
-	slices.Sort(extras)
-	sum := sha256.Sum256([]byte(c.Hash + "\n" + strings.Join(extras, ",")))
+	sum := sha256.Sum256([]byte(c.Hash + "\n" + c.Extra))
 	hash := hex.EncodeToString(sum[:])
-	c.Extras = extras
 	dir := filepath.Join(c.Dir, "runner-"+hash[:12])
 	return &build{Config: c, hash: hash, dir: dir, python: filepath.Join(dir, "bin", "python")}
 }

@@ -134,9 +134,45 @@ func TestDifferentContentsLiveSideBySide(t *testing.T) {
 	}
 }
 
+// Packages are large; a new version of the runner that wants the same ones must not fetch them again.
+func TestVersionsShareTheirPackages(t *testing.T) {
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	if _, err := Ensure(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	var seen steps
+	c.Hash, c.Progress = "two", seen.progress
+	if _, err := Ensure(t.Context(), c); err != nil || slices.Contains(seen.seen, StepInstalling) {
+		t.Errorf("steps %v, %v", seen.seen, err)
+	}
+	other := runner(listEngines)
+	other["requirements.lock"] = &fstest.MapFile{Data: []byte("# something else\n")}
+	c.Hash, c.Sources = "three", other
+	if _, err := Ensure(t.Context(), c); err != nil || !slices.Contains(seen.seen, StepInstalling) {
+		t.Errorf("other packages: steps %v, %v", seen.seen, err)
+	}
+}
+
+func TestInstalledBuildsNothing(t *testing.T) {
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	if Installed(c) {
+		t.Fatal("something is installed in an empty folder")
+	}
+	if _, err := Ensure(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	c.Hash = "a later version that wants the same packages"
+	if !Installed(c) {
+		t.Error("nothing is installed after it was")
+	}
+	if c.Extra = "unobtainable"; Installed(c) {
+		t.Error("an extra is installed that isn't")
+	}
+}
+
 func TestConcurrentEnsureBuildsOnce(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
-	main := fmt.Sprintf("open(%q, 'a').write('.')\nprint('{\"engines\": [{\"name\": \"null\", \"available\": true}]}')\n", counter)
+	main := fmt.Sprintf("open(%q, 'a').write('.')\n", counter) + listEngines
 	c := Config{Dir: t.TempDir(), Sources: runner(main), Hash: "one"}
 	var all sync.WaitGroup
 	for range 8 {
@@ -167,15 +203,16 @@ func TestEnsureFailures(t *testing.T) {
 		"disk full":   {Config{Python: full}, "make room", "No space left"},
 		"no runner":   {Config{Sources: runner("raise SystemExit('out of order')")}, "verify", "out of order"},
 		"no list":     {Config{Sources: runner("")}, "read the runner's list of engines", ""},
-		"no engines":  {Config{Sources: runner(`print('{"engines": []}')`)}, "no engine of the runner can run here", ""},
-		"no extra":    {Config{Extras: []string{"imaginary"}}, "requirements-imaginary.lock", ""},
-		"no network":  {Config{Extras: []string{"unobtainable"}}, "can't be reached", "pdfmill-does-not-exist"},
+		"no engines":  {Config{Sources: runner(`print('{"engines": []}')`)}, "no engine of the runner can run", ""},
+		"no extra":    {Config{Extra: "imaginary"}, "requirements-imaginary.lock", ""},
+		"no network":  {Config{Extra: "unobtainable"}, "can't be reached", "pdfmill-does-not-exist"},
 		"not a place": {Config{Dir: "/proc/nowhere"}, "create folder", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "no network" {
 				t.Setenv("PIP_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
-				t.Setenv("PIP_RETRIES", "1") // it tells of a connection only when it tries again
+				t.Setenv("PIP_FIND_LINKS", "")
+				t.Setenv("PIP_RETRIES", "1") // what can't be reached is told with a retry
 				t.Setenv("UV_INDEX_URL", "http://somebody:secret@127.0.0.1:9/simple")
 				t.Setenv("UV_HTTP_RETRIES", "0")
 			}

@@ -1,0 +1,48 @@
+package gpurunner
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
+)
+
+func TestMarkerIsNotInstalledByItself(t *testing.T) {
+	for generation, command := range map[string]string{"auto": "install marker ", "2": "install marker ", "1": "install marker1 "} {
+		c := Config{Marker: MarkerConfig{Generation: generation}}
+		_, err := c.extra(job.EngineMarker, pyenv.Config{Dir: t.TempDir()})
+		if failure.ClassOf(err, "") != failure.EngineMissing || !strings.Contains(err.Error(), command) {
+			t.Errorf("%s: %v", generation, err)
+		}
+	}
+	if extra, err := (Config{}).extra(job.EngineText, pyenv.Config{Dir: t.TempDir()}); extra != "" || err != nil {
+		t.Errorf("text: %q, %v", extra, err)
+	}
+}
+
+func TestMarkerAsksTheServersThatHaveAnAddress(t *testing.T) {
+	for want, c := range map[string]MarkerConfig{
+		"":                     {},
+		"none":                 {Bare: true},
+		"layout":               {Layout: "http://h/v1"},
+		"layout,ocr_error,vlm": {Layout: "http://h/v1", OCRError: "http://h/v1", VLM: "http://h/v1"},
+	} {
+		if got := c.environment("/cache")["PDFMILL_MARKER_SERVERS"]; got != want {
+			t.Errorf("%+v: servers %q, want %q", c, got, want)
+		}
+	}
+}
+
+func TestMarkerConfigNamesItsFaults(t *testing.T) {
+	err := MarkerConfig{Layout: "localhost:1", VLM: "ftp://x", Dtype: "int8"}.Validate()
+	for _, name := range []string{"marker-layout-url", "marker-vlm-url", "marker-dtype"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+	if err := (MarkerConfig{Layout: "http://127.0.0.1:1/v1"}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
