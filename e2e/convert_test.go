@@ -76,15 +76,10 @@ func TestConvertSamples(t *testing.T) {
 // linkedImages are the targets of images in Markdown.
 func linkedImages(markdown string) []string {
 	var all []string
-	for rest := markdown; ; {
-		_, after, found := strings.Cut(rest, "![")
-		if !found {
-			return all
-		}
-		_, after, _ = strings.Cut(after, "](")
-		target, after, _ := strings.Cut(after, ")")
-		all, rest = append(all, target), after
+	for part := range strings.SplitSeq(markdown, "![") {
+		all = append(all, links(part)...)
 	}
+	return all
 }
 
 // TestConvertInputs: the ways to say what to convert.
@@ -242,7 +237,7 @@ func copies(t *testing.T, n int) string {
 
 // TestCtrlCAndOn: an interrupt lets what is in hand end; kill -9 does not; the same command goes on after both.
 func TestCtrlCAndOn(t *testing.T) {
-	const n = 120
+	const n = 60
 	in, out, data := copies(t, n), t.TempDir(), t.TempDir()
 	args := []string{"convert", in, "-o", out, "--data", data, "--window", "8"}
 	for _, end := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {

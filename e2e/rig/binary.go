@@ -48,6 +48,14 @@ func Binary(t testing.TB, name string) string {
 	return filepath.Join(built.dir, name)
 }
 
+// Build compiles a Go program of one file with the modules of this one.
+func Build(t testing.TB, binary, file string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, file).CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", file, err, out)
+	}
+}
+
 // servers are where the stock servers are that go.mod names as tools; Go builds each once and keeps it.
 var servers = map[string]func() (string, error){"nats-server": tool("nats-server"), "versitygw": tool("versitygw")}
 
