@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python lint bench clean
+.PHONY: build test test-go test-python test-marker lint bench clean
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -35,6 +35,24 @@ $(VENV)/.ready: runner-py/pyproject.toml runner-py/requirements.lock runner-py/r
 
 test-python: $(VENV)/.ready
 	cd runner-py && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy --strict src tests && $(VENV)/bin/pytest -q
+
+# Marker's real code, both generations, each in the environment that `pdfmill engines install` makes; their weights are stand-ins (tiny, random, or
+# servers that answer the wire formats), named so in runner-py/tests/real_marker. Some 5 GB each; uv, when there, lets them share what they have in common.
+MARKERS ?= marker marker1
+UV := $(CACHE)/tools/bin
+$(UV)/uv:
+	$(PYTHON) -m venv $(CACHE)/tools
+	$(UV)/pip install -q uv==0.13.9
+$(CACHE)/pytest/.ready: runner-py/requirements-dev.txt
+	$(PYTHON) -m pip install -q --target $(CACHE)/pytest $(shell grep '^pytest==' runner-py/requirements-dev.txt)
+	touch $@
+
+test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
+	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; for name in $(MARKERS); do \
+	  bin/pdfmill engines install $$name --yes >/dev/null || exit 1; \
+	  python=$$(bin/pdfmill engines install $$name --yes --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
+	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
+	done
 
 # Versions of the tools are pinned here; `go run` fetches and caches them.
 lint:

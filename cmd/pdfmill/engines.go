@@ -15,7 +15,9 @@ import (
 )
 
 type enginesCommand struct {
-	Ls enginesLs `cmd:"" help:"List the engines of the runner's Python environment, which is made when it is missing."`
+	Ls      enginesLs      `cmd:"" help:"List the engines that are there, and those that could be."`
+	Install enginesInstall `cmd:"" help:"Show what an engine takes and under which terms, and install it."`
+	Test    enginesTry     `cmd:"" help:"Start a worker, probe it and convert a page."`
 }
 
 // environment says which Python environment is meant.
@@ -25,12 +27,18 @@ type environment struct {
 }
 
 // ensure returns the environment, made if need be, with each step told to notices.
-func (e environment) ensure(ctx context.Context, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
+func (e environment) ensure(ctx context.Context, extra string, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
 	cache, err := config.CacheDir(e.Cache)
 	if err != nil {
 		return pyenv.Env{}, err
 	}
-	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Log: log, Progress: preparing(notices)})
+	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Log: log, Progress: preparing(notices)})
+}
+
+// there reports whether an extra is installed.
+func (e environment) there(extra string) bool {
+	cache, err := config.CacheDir(e.Cache)
+	return err == nil && pyenv.Installed(pyenv.Config{Dir: cache, Python: e.Python, Extra: extra})
 }
 
 // preparing tells a person what keeps them waiting at the first start.
@@ -46,14 +54,14 @@ type enginesLs struct{ environment }
 func (enginesLs) Help() string {
 	return `Examples:
   pdfmill engines ls
-  pdfmill engines ls --json | jq -r 'select(.available) | .name'`
+  pdfmill engines ls --json | jq -r 'select(.engine.available) | .name'`
 }
 
 // Run lists engines.
 func (c *enginesLs) Run(g *globals, std streams) error {
 	stop, ctx, done := interruptible()
 	defer done()
-	env, err := c.ensure(untilStop(ctx, stop), std.err, g.logger(std.err, slog.LevelError))
+	all, err := c.each(untilStop(ctx, stop), std.err, g.logger(std.err, slog.LevelError))
 	if err != nil {
 		return err
 	}
@@ -61,18 +69,19 @@ func (c *enginesLs) Run(g *globals, std streams) error {
 	if !g.JSON {
 		fmt.Fprintln(table, "ENGINE\tAVAILABLE\tAUTO\tFORMATS\tVERSIONS OR REASON")
 	}
-	for _, e := range env.Engines {
+	for _, one := range all {
 		if g.JSON {
-			if err := printJSON(std.out, e); err != nil {
+			if err := printJSON(std.out, one); err != nil {
 				return err
 			}
 			continue
 		}
+		e := one.Engine
 		about := e.Reason
 		for _, name := range slices.Sorted(maps.Keys(e.Versions)) {
 			about = strings.TrimPrefix(about+", "+name+" "+e.Versions[name], ", ")
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", e.Name, yesNo(e.Available), yesNo(e.Auto), strings.Join(e.Formats, " "), about)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Name, yesNo(e.Available), yesNo(e.Auto), strings.Join(e.Formats, " "), about)
 	}
 	return table.Flush()
 }

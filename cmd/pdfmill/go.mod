@@ -6,16 +6,17 @@ require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/pdfmill/pdfmill/embedded v0.0.0
 	github.com/pdfmill/pdfmill/pipeline v0.0.0
+	github.com/pdfmill/pdfmill/runner-py v0.0.0
 	github.com/vbauerster/mpb/v8 v8.16.2
 	golang.org/x/sync v0.24.0
 )
 
 require (
+	github.com/abadojack/whatlanggo v1.0.1 // indirect
 	github.com/fsnotify/fsnotify v1.10.1 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect
 	github.com/jolestar/go-commons-pool/v2 v2.1.2 // indirect
 	github.com/klippa-app/go-pdfium v1.21.4 // indirect
-	github.com/pdfmill/pdfmill/runner-py v0.0.0 // indirect
 	github.com/tetratelabs/wazero v1.12.0 // indirect
 	github.com/yuin/goldmark v1.8.7 // indirect
 )

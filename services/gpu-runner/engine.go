@@ -33,22 +33,27 @@ func newEngine(name string, c Config, cache string, log *slog.Logger) (*engine, 
 		return nil, fmt.Errorf("record of workers: %w", err)
 	}
 	launch := func(ctx context.Context, l supervise.Launch) (supervise.Command, error) {
-		wanted := pyenv.Config{
-			Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
-		}
-		var err error
-		if wanted.Extra, err = c.extra(name, wanted); err != nil {
-			return supervise.Command{}, err
-		}
-		env, err := pyenv.Ensure(ctx, wanted)
-		if err != nil {
-			return supervise.Command{}, err
-		}
-		return command(name, c, cache, env.Python), nil
+		return Command(ctx, name, c, cache, l, log)
 	}
 	return &engine{name: name, pool: supervise.NewPool(supervise.PoolConfig{
 		Engine: name, Workers: c.Workers, Launch: launch, Log: log, OOM: supervise.NewOOMCounter(""), Registry: registry,
 	})}, nil
+}
+
+// Command returns how a worker of an engine is started, after building its environment if need be. Marker's is never built by itself.
+func Command(ctx context.Context, name string, c Config, cache string, l supervise.Launch, log *slog.Logger) (supervise.Command, error) {
+	wanted := pyenv.Config{
+		Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
+	}
+	var err error
+	if wanted.Extra, err = c.extra(name, wanted); err != nil {
+		return supervise.Command{}, err
+	}
+	env, err := pyenv.Ensure(ctx, wanted)
+	if err != nil {
+		return supervise.Command{}, err
+	}
+	return command(name, c, cache, env.Python), nil
 }
 
 // command starts a worker with nothing of this process' environment but what it needs.

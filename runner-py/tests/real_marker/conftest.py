@@ -43,7 +43,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What points the installed generation at its stand-ins."""
-    common = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "HOME": str(tmp_path_factory.mktemp("home"))}
+    common = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HOME": str(tmp_path_factory.mktemp("home"))}
     if GENERATION == 1:
         folder = Path(os.environ.get("PDFMILL_TINY", "")) if os.environ.get("PDFMILL_TINY") else tmp_path_factory.mktemp("tiny")
         # In a process of its own: these tests' own must not read surya's settings before the variables are set.

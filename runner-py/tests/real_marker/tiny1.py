@@ -22,7 +22,7 @@ SPECIALS = {
     "formatting": ["<b>", "</b>", "<i>", "</i>", "<br>"],
     "math_external": ["<math>", '<math display="block">', "</math>"],
     "script": ["<SCRIPT-Latin>"],
-    "layout": ["<Text>", "<SectionHeader>", "<Table>", "<Picture>", "<ListItem>", "<PageHeader>"],
+    "layout": ["<text>", "<section-header>", "<table>", "<image>", "<list-item>", "<page-header>"],
     "reasoning": [],
     "table_structure": [],
     "reserved": [],
@@ -87,7 +87,7 @@ def _foundation(folder: Path) -> None:
                  "num_key_value_heads": 2},
     )  # fmt: skip
     model = SuryaModel(config)
-    _say_text_then_stop(model, number["<Text>"], number["</S>"])
+    _say_text_then_stop(model, number["<text>"], number["</S>"])
     model.save_pretrained(folder)
     GreedyMathUTF16Tokenizer(special_tokens_dict=SPECIALS).save_pretrained(folder)
 
@@ -99,6 +99,7 @@ def _say_text_then_stop(model: Any, text: int, stop: int) -> None:
     does `stop`.
     """
     embedding = model.embedder.token_embed.weight.data
+    embedding *= 0.05
     embedding[text] = 0
     embedding[text, 0] = 2
     embedding[stop] = 3 * embedding[text]
@@ -160,7 +161,7 @@ def _ocr_error(folder: Path) -> None:
     from surya.ocr_error.tokenizer import DistilBertTokenizer  # noqa: PLC0415
 
     (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
-    DistilBertTokenizer(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    DistilBertTokenizer(vocab_file=str(folder / "vocab.txt"), model_max_length=512).save_pretrained(folder)
     model = DistilBertForSequenceClassification(
         DistilBertConfig(
             vocab_size=len(WORDS), max_position_embeddings=512, n_layers=1, n_heads=2, dim=32, hidden_dim=32, num_labels=2

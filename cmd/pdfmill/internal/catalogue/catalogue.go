@@ -1,0 +1,83 @@
+// Package catalogue says what there is to know of an engine before it is installed: what it takes, and under which terms.
+package catalogue
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Entry is one engine, or one generation of it, that lives in a Python environment of its own.
+type Entry struct {
+	Name    string // what the operator calls it
+	Engine  string // what the pipeline calls it
+	Extra   string // of the runner; "" is the runner itself
+	Package string // and its version
+	Disk    string // what its packages take
+	Code    string // licence of the code
+	Weights []Weights
+	Bound   string // of funding and revenue, up to which the weights may be used in a business without another licence
+}
+
+// Weights are a model's.
+type Weights struct {
+	Role       string
+	Checkpoint string // hf://OWNER/NAME, or s3://PATH below the publisher's own server
+}
+
+// terms are the publisher's words about the weights, as the package of each generation has them.
+const terms = "modified AI Pubs Open Rail-M license (free for research, personal use, and startups under %s funding/revenue);\n" +
+	"    beyond that, commercial use of the weights needs a licence of the publisher: www.datalab.to/pricing\n"
+
+var all = []Entry{
+	{Name: "text", Engine: "text", Package: "liteparse 2.18.0", Disk: "50 MB", Code: "Apache-2.0"},
+	{
+		Name: "marker", Engine: "marker", Extra: "marker", Package: "marker-pdf 2.0.0", Disk: "6.1 GB", Code: "Apache-2.0", Bound: "$5M",
+		Weights: []Weights{
+			{"layout", "hf://datalab-to/surya_layout2"},
+			{"ocr_error", "s3://ocr_error_detection/2025_02_18"},
+			{"vlm", "hf://datalab-to/surya-ocr-2"},
+		},
+	},
+	{
+		Name: "marker1", Engine: "marker", Extra: "marker1", Package: "marker-pdf 1.10.2", Disk: "4.8 GB", Code: "GPL-3.0-or-later", Bound: "$2M",
+		Weights: []Weights{
+			{"layout", "s3://layout/2025_09_23"},
+			{"recognition", "s3://text_recognition/2025_09_23"},
+			{"table_rec", "s3://table_recognition/2025_02_18"},
+			{"detection", "s3://text_detection/2025_05_07"},
+			{"ocr_error", "s3://ocr_error_detection/2025_02_18"},
+		},
+	},
+}
+
+// All lists the entries.
+func All() []Entry { return slices.Clone(all) }
+
+// Find returns an entry by its name.
+func Find(name string) (Entry, error) {
+	names := make([]string, len(all))
+	for i, e := range all {
+		if e.Name == name {
+			return e, nil
+		}
+		names[i] = e.Name
+	}
+	return Entry{}, fmt.Errorf("there is no engine %q to install; there are: %s", name, strings.Join(names, ", "))
+}
+
+// Terms is what somebody must know before installing the entry.
+func (e Entry) Terms() string {
+	text := fmt.Sprintf("%s: %s\n  packages   %s on disk, in an environment of their own\n  code       %s\n", e.Name, e.Package, e.Disk, e.Code)
+	if len(e.Weights) == 0 {
+		return text
+	}
+	for i, w := range e.Weights {
+		label := "           "
+		if i == 0 {
+			label = "  weights  "
+		}
+		text += fmt.Sprintf("%s%s (%s)\n", label, w.Checkpoint, w.Role)
+	}
+	return text + "  terms of the weights, which are not the code's:\n    " + fmt.Sprintf(terms, e.Bound)
+}
