@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdfmill_runner.fidelity import MIN_WORDS, fidelity, prose, usable
+from pdfmill_runner.fidelity import MIN_WORDS, fidelity, prose, usable, without_running
 
 PROSE = "\n".join(f"Line {n} speaks of water and of the mills along the river valley." for n in range(12))
 
@@ -60,6 +60,15 @@ def test_signs_of_east_asia_are_words() -> None:
     assert usable(layer)
     assert fidelity(layer, layer) == 1.0
     assert len(layer) > MIN_WORDS
+
+
+def test_what_runs_through_the_pages_is_no_loss() -> None:
+    pages = {n: f"The Journal {n}\n{PROSE.replace('mills', 'mills' + 'x' * n)}\n12\n13\nPage {n} of 9" for n in range(1, 7)}
+    cut = without_running(pages)
+    assert "Journal" not in cut[3]
+    assert "Page" not in cut[3]
+    assert "millsxxx" in cut[3]
+    assert without_running({1: pages[1]}) == {1: pages[1]}
 
 
 def test_prose_is_what_a_reader_reads() -> None:

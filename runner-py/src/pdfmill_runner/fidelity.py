@@ -11,17 +11,26 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MIN_WORDS = 20
 """Words of a text layer below which the share of one word is too much to say anything."""
 MIN_NUMBERS = 8
 """Numbers below which only the words count."""
+MIN_DIGITS = 3
+"""Signs of a number from which on it is one of those: numbers of lines and pages, left out on purpose, are shorter."""
 MAX_GARBLED = 0.1
 """Share of unreadable characters from which on a text layer is not usable."""
 MIN_PART = 4
 """Letters of a word from which on it is also looked for inside of longer ones: layers and converters cut words differently."""
 
-_HYPHEN = re.compile(r"[-\u00ad\u0002\ufffe]\s*\n\s*")
+RUNNING_PAGES = 3
+
+_DIGITS = re.compile(r"\d+")
+_HYPHEN = re.compile(r"[\u00ad\u0002\ufffe]\s*|-\s*\n\s*")
 _IMAGE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
 _LINK = re.compile(r"\[((?:[^\]\n\\]|\\.)*)\]\([^)\n]*\)")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
@@ -53,6 +62,21 @@ def prose(markdown: str) -> str:
     return text.replace("\\", "")
 
 
+def without_running(layers: Mapping[int, str]) -> dict[int, str]:
+    """Return the text layers of neighbouring pages without the lines that run through them.
+
+    Heads, feet and line numbers are left out on purpose by every converter: they are no loss. A line runs when it stands,
+    whatever its digits, on RUNNING_PAGES pages and on a third of all.
+    """
+    on = Counter(line for layer in layers.values() for line in {_DIGITS.sub("#", line.strip()) for line in layer.splitlines()})
+    least = max(RUNNING_PAGES, len(layers) / 3)
+    running = {line for line, count in on.items() if count >= least}
+    return {
+        page: "\n".join(line for line in layer.splitlines() if _DIGITS.sub("#", line.strip()) not in running)
+        for page, layer in layers.items()
+    }
+
+
 def usable(layer: str) -> bool:
     """Report whether a text layer is worth comparing with: words enough, and readable ones."""
     signs = [sign for sign in layer if not sign.isspace()]
@@ -73,7 +97,7 @@ def fidelity(layer: str, result: str) -> float | None:
     have = words(text)
     glued = "".join(_WORD.findall(unicodedata.normalize("NFKC", _HYPHEN.sub("", text)).casefold()))
     found = Counter({word: _found(word, count, have, glued) for word, count in want.items()})
-    numbers = {word: count for word, count in want.items() if word[0].isdigit()}
+    numbers = {word: count for word, count in want.items() if word[0].isdigit() and len(word) >= MIN_DIGITS}
     shares = [found.total() / want.total()]
     if (total := sum(numbers.values())) >= MIN_NUMBERS:
         shares.append(sum(found[word] for word in numbers) / total)

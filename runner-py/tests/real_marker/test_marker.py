@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLES = REPOSITORY / "samples"
-ONLY_2 = pytest.mark.xfail(GENERATION != 2, reason="servers are of 2.x", run=False, strict=True)
 PROSE = [f"Line {n} speaks of water and of the mills along the river valley." for n in range(1, 9)]
 
 
@@ -58,14 +57,6 @@ def test_a_report_comes_out_page_by_page(marker: Rig, tmp_path: Path) -> None:
     assert all(page.fidelity is not None and page.fidelity >= 0.75 for page in result.pages)
     assert result.memory.peak_host > 100 << 20
     assert len({step.phase for step in progress}) > 10  # signs of life all along
-
-
-@ONLY_2
-def test_layout_makes_headings_and_tables(marker: Rig, tmp_path: Path) -> None:
-    answer, _ = marker.convert(request(SAMPLES / "report.pdf", tmp_path, 1, 1))
-    text = pages(tmp_path, good(answer))[1]
-    assert re.search(r"^#+ .*Monthly figures", text, re.MULTILINE)
-    assert re.search(r"^\| South mill +\| 998 ", text, re.MULTILINE)
 
 
 def test_page_numbers_are_of_the_document(marker: Rig, tmp_path: Path) -> None:
@@ -174,35 +165,3 @@ def test_documents_that_cannot_be_opened(marker: Rig, tmp_path: Path, data: byte
     answer, _ = marker.convert(request(write(tmp_path, data), tmp_path / "out"))
     assert isinstance(answer, Error)
     assert (answer.failure, answer.context_intact) == (failure, True)
-
-
-@ONLY_2
-def test_a_scan_is_read_by_the_vision_model(marker: Rig, tmp_path: Path) -> None:
-    result = good(marker.convert(request(SAMPLES / "scan.pdf", tmp_path, 1, 1))[0])
-    assert "The stand-in read a block" in pages(tmp_path, result)[1]
-    assert result.pages[0].fidelity is None
-
-
-@ONLY_2
-def test_a_model_that_gives_nothing_is_not_an_empty_page(marker: Rig, tmp_path: Path, servers: Path) -> None:
-    fail = servers / "vlm.fail"
-    fail.touch()
-    try:
-        result = good(marker.convert(request(SAMPLES / "scan.pdf", tmp_path, 1, 1))[0])
-    finally:
-        fail.unlink()
-    (page,) = result.pages
-    assert "degraded" in page.warnings or page.status == FAILED
-
-
-@ONLY_2
-def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, servers: Path) -> None:
-    fail = servers / "layout.fail"
-    fail.touch()
-    try:
-        answer, _ = marker.convert(request(SAMPLES / "report.pdf", tmp_path, 1, 2))
-    finally:
-        fail.unlink()
-    assert isinstance(answer, Error)
-    assert answer.failure == FailureClass.UNHEALTHY
-    assert "HTTPStatusError" in answer.traceback

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdfmill_runner.engine import Conversion
 from pdfmill_runner.failures import EngineError, FailureClass, classify
-from pdfmill_runner.fidelity import Policy, fidelity
+from pdfmill_runner.fidelity import Policy, fidelity, without_running
 from pdfmill_runner.protocol import DEGRADED, FAILED, LOSSY, NO_TEXT, PLAIN, Convert, Page
 from pdfmill_runner.text.images import ImageFolder
 from pdfmill_runner.text.pages import Limits
@@ -47,12 +47,15 @@ class Work:
         self._numbers = range(request.first, request.last + 1)
         self._bad: dict[int, EngineError] = {}
         """Pages that marker failed at, and why."""
+        self._layers: dict[int, str] = {}
+        """What there is on each page to hold the result against."""
 
     def convert(self) -> Conversion:
         """Convert the range. Raises what marker raises when no single page is to blame."""
         start = time.monotonic()
         done, left = self._look()
         texts = {} if self._request.options.mode == PLAIN else self._texts(left)
+        self._layers = without_running({n: self._document.text(n, self._limits.chars)[0] for n in left})
         seconds = (time.monotonic() - start) / max(len(texts), 1)
         for n in left:
             done[n] = self._page(n, texts, seconds)
@@ -134,7 +137,7 @@ class Work:
 
     def _page(self, n: int, texts: Mapping[int, str], seconds: float) -> Page:
         """Write a page: as marker made it, or as the text engine reads it when that has more of what is there."""
-        layer, _ = self._document.text(n, self._limits.chars)
+        layer = self._layers[n]
         text, bad = texts.get(n), self._bad.get(n)
         share = None if text is None else fidelity(layer, text)
         if text is None or bad is not None or (share is not None and share < self._policy.bound):
