@@ -45,11 +45,11 @@ func (i *Inspector) repaired(ctx context.Context, r Request, seen sight, refused
 			os.Remove(file.Name())
 		}
 	}()
-	source, shifted, err := unjunked(r, seen)
+	source, remove, err := mended(r, seen)
 	if err != nil {
 		return Finding{}, err
 	}
-	defer shifted()
+	defer remove()
 	said, err := runRepair(ctx, tool, source, file.Name(), i.limits.MaxBytes)
 	if ctx.Err() != nil {
 		return Finding{}, fmt.Errorf("repair document: %w", ctx.Err())
@@ -74,35 +74,6 @@ func (i *Inspector) repaired(ctx context.Context, r Request, seen sight, refused
 	}
 	found.Repaired, keep = file.Name(), true
 	return found, nil
-}
-
-// unjunked is the path of the file from its header on: what comes before it makes every offset in it wrong.
-func unjunked(r Request, seen sight) (path string, remove func(), err error) {
-	if seen.header <= headerBytes {
-		return r.Path, func() {}, nil
-	}
-	trouble := func(err error) (string, func(), error) {
-		return "", nil, failure.New(failure.Unhealthy, "copy document to", r.Scratch, err).WithHint("is the disk full?")
-	}
-	from, err := os.Open(r.Path)
-	if err != nil {
-		return trouble(err)
-	}
-	defer from.Close()
-	to, err := os.CreateTemp(r.Scratch, "pdfmill-header-")
-	if err != nil {
-		return trouble(err)
-	}
-	remove = func() { os.Remove(to.Name()) }
-	_, err = from.Seek(int64(seen.header), io.SeekStart)
-	if err == nil {
-		_, err = io.Copy(to, from)
-	}
-	if err = errors.Join(err, to.Close()); err != nil {
-		remove()
-		return trouble(err)
-	}
-	return to.Name(), remove, nil
 }
 
 // runRepair runs the tool in a process with bounds, and without anything of this one's environment. It returns what the tool said.

@@ -31,9 +31,11 @@ type meter struct {
 	content int64 // bytes that came out since reset
 	shown   int64 // of them, those between the brackets of strings: no fewer than the characters that a page shows
 	over    bool  // the bound was broken since reset
+	opened  bool  // pages are read; before, all that PDFium inflates are the tables of the document, each by itself
 }
 
-func (m *meter) reset() { m.content, m.shown, m.over = 0, 0, false }
+// reset begins with another page.
+func (m *meter) reset() { m.content, m.shown, m.over, m.opened = 0, 0, false, true }
 
 // Read implements io.Reader.
 func (m *meter) Read(p []byte) (int, error) {
@@ -77,6 +79,9 @@ func (m *meter) measure(data []byte) {
 	if cut := bytes.LastIndex(head, []byte("obj")); cut >= 0 {
 		head = head[cut:]
 	}
+	if tables := bytes.Contains(head, []byte("/ObjStm")) || bytes.Contains(head, []byte("/XRef")); !m.opened && !tables {
+		return
+	}
 	layers := bytes.Count(head, []byte("/FlateDecode")) + bytes.Count(head, []byte("/Fl ")) + bytes.Count(head, []byte("/Fl]")) + bytes.Count(head, []byte("/Fl/"))
 	if layers == 0 || bytes.Contains(head, []byte("/Image")) {
 		return
@@ -84,6 +89,9 @@ func (m *meter) measure(data []byte) {
 	var strings brackets
 	m.content += inflate(bytes.NewReader(data), min(layers, maxLayers), m.bound-m.content+1, &strings)
 	m.over = m.over || m.content > m.bound
+	if !m.opened {
+		m.content = 0
+	}
 	if !bytes.Contains(head, []byte("/ObjStm")) && !bytes.Contains(head, []byte("/Length1")) && !bytes.Contains(head, []byte("/FontFile")) {
 		m.shown += strings.inside
 	}
