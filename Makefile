@@ -15,14 +15,20 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker lint bench clean
+.PHONY: build test test-go test-python test-marker lint bench clean fuzz tools
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
 
 test: test-python test-go
 
-test-go: build
+# Programs that the tests run beside ours: qpdf, which repairs damaged PDFs where the policy says so, and damages and locks them for tests.
+tools:
+	@command -v qpdf >/dev/null || { echo 'installing qpdf'; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  { $$SUDO apt-get install -y -q qpdf || { $$SUDO apt-get update -q && $$SUDO apt-get install -y -q qpdf; }; } >/dev/null; } || \
+	  { echo 'the tests need qpdf: install it with your package manager'; exit 1; }
+
+test-go: build tools
 	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -race -timeout 20m work
 
 # Tools of the developers; the lock file of the runner itself is runner-py/requirements.lock.
@@ -59,6 +65,14 @@ lint:
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... && \
 	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }
+
+# Everything that is parsed outside the sandbox, and mutants of real documents through the whole validator. FUZZTIME is for each of them.
+FUZZTIME ?= 10s
+fuzz:
+	cd services/validator && for f in FuzzDocument FuzzBytes; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) . || exit 1; done
+	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(FUZZTIME) ./sandbox
+	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pages && $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(FUZZTIME) ./job && \
+	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(FUZZTIME) ./event
 
 bench: build
 	cd bench && $(GO) run . $(ARGS)

@@ -54,7 +54,7 @@ func newInspector(t testing.TB, l validator.Limits) *validator.Inspector {
 type document struct{ path, class string }
 
 // corpus is the folder that $PDFMILL_CORPUS names, or the small one that ships.
-func corpus(t *testing.T) []document {
+func corpus(t testing.TB) []document {
 	t.Helper()
 	dir := os.Getenv("PDFMILL_CORPUS")
 	if dir == "" {

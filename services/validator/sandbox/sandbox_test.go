@@ -1,0 +1,160 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klippa-app/go-pdfium/requests"
+)
+
+// TestMain makes the test's own binary the probe.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "probe" {
+		if err := Main(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func cacheDir() string {
+	if dir := os.Getenv("PDFMILL_CACHE"); dir != "" {
+		return filepath.Join(dir, "wasm")
+	}
+	return filepath.Join(os.TempDir(), "pdfmill-test-cache", "wasm")
+}
+
+func onePage(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "one.pdf")
+	content := "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+		"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]>>endobj\ntrailer<</Root 1 0 R/Size 4>>\n%%EOF\n"
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The sandbox sees no file, not even one that everybody may read, and can make none.
+func TestTheSandboxHasNoFileSystem(t *testing.T) {
+	p, err := newProbe(setup{CacheDir: cacheDir(), Memory: 256 << 20}, json.NewEncoder(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := onePage(t)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.instance.OpenDocument(&requests.OpenDocument{FileReader: bytes.NewReader(content), FileReaderSize: int64(len(content))}); err != nil {
+		t.Fatalf("a document that is handed in: %v", err)
+	}
+	if _, err := p.instance.FPDF_LoadDocument(&requests.FPDF_LoadDocument{Path: &path}); err == nil {
+		t.Error("the sandbox opened a file by its path")
+	}
+}
+
+// A probe has nothing of its parent's environment, can't write files, dump core, or take more memory than it needs.
+func TestAProbeIsConfined(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Logf("%s has no /proc to look into", runtime.GOOS)
+		return
+	}
+	t.Setenv("PDFMILL_SECRET_X", "c4n4ry")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := NewPool(Config{Command: []string{self, "probe"}, CacheDir: cacheDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	c, err := pool.take(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	proc := fmt.Sprintf("/proc/%d/", c.cmd.Process.Pid)
+	environ, err := os.ReadFile(proc + "environ")
+	if err != nil || len(environ) == 0 || bytes.Contains(environ, []byte("c4n4ry")) || bytes.Contains(environ, []byte("HOME=")) {
+		t.Errorf("environment %q, %v", environ, err)
+	}
+	limits, err := os.ReadFile(proc + "limits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Max file size 0 0 bytes", "Max core file size 0 0 bytes", "Max open files 64 64 files"} {
+		if !strings.Contains(strings.Join(strings.Fields(string(limits)), " "), want) {
+			t.Errorf("no %q in\n%s", want, limits)
+		}
+	}
+	if strings.Contains(string(limits), "Max address space         unlimited") {
+		t.Error("address space is not limited")
+	}
+}
+
+// A probe that dies, or talks nonsense, is replaced; the document that it had in hand is looked at by another.
+func TestADeadProbeIsReplaced(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := NewPool(Config{Command: []string{self, "probe"}, CacheDir: cacheDir(), Bounds: Bounds{
+		Pages: 10, Points: 1e5, Pixels: 1e9, DPI: 72, ImagePixels: 1e9, Objects: 1e6, Content: 1e8, Chars: 1e6, Nesting: 9,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	path := onePage(t)
+	for range 3 {
+		found, _, err := pool.Inspect(t.Context(), Document{Path: path})
+		if err != nil || found.Pages != 1 || found.LoadablePages != 1 {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		pool.mu.Lock()
+		idle := pool.idle[0]
+		pool.mu.Unlock()
+		if idle.asked == 0 {
+			t.Error("a probe that served says it did not")
+		}
+		if err := idle.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		<-idle.dead
+	}
+}
+
+func FuzzMeter(f *testing.F) {
+	f.Add([]byte("1 0 obj<</Filter/FlateDecode/Length 9>>stream\nxxxxxxxxx"), uint16(46))
+	f.Add([]byte("<</Filter[/Fl /Fl]>>stream\r\n"), uint16(27))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte, at uint16) {
+		path := filepath.Join(dir, "file")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		m := &meter{file: file, size: int64(len(content)), bound: 1 << 16, opened: true}
+		m.pos = min(int64(at), m.size)
+		m.measure(content[m.pos:])
+		if m.content < 0 || m.content > m.bound+1 || m.shown < 0 || m.shown > m.content || m.over != (m.content > m.bound) {
+			t.Fatalf("%d bytes, %d shown, over %v", m.content, m.shown, m.over)
+		}
+	})
+}
