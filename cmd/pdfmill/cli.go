@@ -13,19 +13,21 @@ import (
 type commands struct {
 	globals
 
-	Convert  convertCommand  `cmd:"" help:"Convert PDFs to Markdown: everything that is needed starts, and stops, with it."`
-	Up       upCommand       `cmd:"" help:"Run the pipeline: whatever is put into its inbox is converted and announced."`
-	Submit   submitCommand   `cmd:"" help:"Put files into the inbox of a running pipeline."`
-	Status   statusCommand   `cmd:"" help:"Show where jobs are."`
-	Cancel   cancelCommand   `cmd:"" help:"Stop jobs that nobody wants any more."`
-	Watch    watchCommand    `cmd:"" help:"Print events as they come."`
-	Dead     deadCommand     `cmd:"" help:"List, explain, replay and drop what could not be converted."`
-	Check    checkCommand    `cmd:"" help:"Say what the validator makes of files, without converting them."`
-	Engines  enginesCommand  `cmd:"" help:"Engines that convert."`
-	Doctor   doctorCommand   `cmd:"" help:"Check that this machine has what pdfmill needs, and say what to do where it has not."`
-	Topology topologyCommand `cmd:"" help:"Compare, apply and export the streams and users that a cluster of servers needs."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
-	Probe    probeCommand    `cmd:"" hidden:"" help:"Open documents in a sandbox for the validator, which starts this."`
+	Convert   convertCommand   `cmd:"" help:"Convert PDFs to Markdown: everything that is needed starts, and stops, with it."`
+	Up        upCommand        `cmd:"" help:"Run the pipeline: whatever is put into its inbox is converted and announced."`
+	Submit    submitCommand    `cmd:"" help:"Put files into the inbox of a running pipeline."`
+	Status    statusCommand    `cmd:"" help:"Show where jobs are."`
+	Cancel    cancelCommand    `cmd:"" help:"Stop jobs that nobody wants any more."`
+	Watch     watchCommand     `cmd:"" help:"Print events as they come."`
+	Dead      deadCommand      `cmd:"" help:"List, explain, replay and drop what could not be converted."`
+	Reconvert reconvertCommand `cmd:"" help:"Convert documents again, after an upgrade or where something was missing."`
+	Sweep     sweepCommand     `cmd:"" help:"Remove what only later conversions could have used again."`
+	Check     checkCommand     `cmd:"" help:"Say what the validator makes of files, without converting them."`
+	Engines   enginesCommand   `cmd:"" help:"Engines that convert."`
+	Doctor    doctorCommand    `cmd:"" help:"Check that this machine has what pdfmill needs, and say what to do where it has not."`
+	Topology  topologyCommand  `cmd:"" help:"Compare, apply and export the streams and users that a cluster of servers needs."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Probe     probeCommand     `cmd:"" hidden:"" help:"Open documents in a sandbox for the validator, which starts this."`
 }
 
 // globals are flags of every command.

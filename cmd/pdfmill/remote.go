@@ -65,3 +65,11 @@ func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Log
 func (r remote) store(e endpoints.Endpoints) (*object.S3, error) {
 	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region})
 }
+
+// operatorStore makes a client that may delete in pdfmill's own bucket.
+func (r remote) operatorStore(e endpoints.Endpoints) (*object.S3, error) {
+	if e.S3OperatorKey != "" {
+		e.S3AccessKey, e.S3SecretKey = e.S3OperatorKey, e.S3OperatorSecret
+	}
+	return r.store(e)
+}

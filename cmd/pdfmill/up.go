@@ -122,7 +122,7 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	if err != nil {
 		return err
 	}
-	made = append(made, d.box.Guard(), jet.NewSweeper(d.box.Broker, lifecycle.Version, log), projection)
+	made = append(made, d.box.Guard(), jet.NewSweeper(d.box.Broker, lifecycle.Version, log), jet.NewDesk(d.box.Broker, lifecycle.Version, log), projection)
 	web, err := lifecycle.ListenHTTP(ctx, httpAddr, metrics.Registry(), log, made...)
 	if err != nil {
 		return err

@@ -60,6 +60,9 @@ func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Ser
 	if jet.Sweeps(name) {
 		services = append(services, jet.NewSweeper(broker, lifecycle.Version, log))
 	}
+	if jet.Desks(name) {
+		services = append(services, jet.NewDesk(broker, lifecycle.Version, log))
+	}
 	web, err := lifecycle.ListenHTTP(ctx, p.HTTPAddr, metrics.Registry(), log, services...)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package crashpoint
 // Steps of the stage loop at which a process can be made to die, in the order in which a message passes them.
 const (
 	BeforeWork   = "before-work"   // the message is decoded, nothing is done
+	MidStore     = "mid-store"     // some of the objects of a result are in the store
 	AfterStore   = "after-store"   // results are in the store, nothing is published
 	AfterPublish = "after-publish" // what follows is published
 	AfterBury    = "after-bury"    // a dead letter is published, its job's ending is not

@@ -66,6 +66,32 @@ func (b *Box) raise(ctx context.Context, drop string, pass int, by string, now t
 	}
 }
 
+// NextPass starts the pass of a drop that follows after: publish sends it, before it is recorded. The outcome is Replayed, WouldReplay in a dry run, or Already
+// when somebody else started the same pass meanwhile, which then is one.
+func (b *Box) NextPass(ctx context.Context, drop string, after int, by string, dryRun bool, publish func(pass int) error) (outcome string, err error) {
+	mark, _, err := b.mark(ctx, drop)
+	if err != nil {
+		return "", err
+	}
+	if mark.Pass > after {
+		return Already, nil // and not ended yet
+	}
+	if dryRun {
+		return WouldReplay, nil
+	}
+	if err := publish(after + 1); err != nil {
+		return "", err
+	}
+	first, err := b.raise(ctx, drop, after+1, by, time.Now())
+	if err != nil {
+		return "", err
+	}
+	if !first {
+		return Already, nil
+	}
+	return Replayed, nil
+}
+
 // isDrop reports whether a record names the drop it belongs to.
 func isDrop(drop string) bool {
 	_, err := hex.DecodeString(drop)

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// pace spreads replays over time, evenly and without a burst to make up for a slow one.
-type pace struct {
+// Pace spreads replays over time, evenly and without a burst to make up for a slow one.
+type Pace struct {
 	interval time.Duration // 0: no limit
 	next     time.Time     // when the next may go
 }
 
-func newPace(perSecond float64) *pace {
+// NewPace lets so many go a second; 0: no limit.
+func NewPace(perSecond float64) *Pace {
 	if perSecond <= 0 {
-		return &pace{}
+		return &Pace{}
 	}
-	return &pace{interval: time.Duration(float64(time.Second) / perSecond)}
+	return &Pace{interval: time.Duration(float64(time.Second) / perSecond)}
 }
 
 // delay is how long one that asks now has to wait, and books its place.
-func (p *pace) delay(now time.Time) time.Duration {
+func (p *Pace) delay(now time.Time) time.Duration {
 	if p.next.Before(now) {
 		p.next = now
 	}
@@ -28,8 +29,8 @@ func (p *pace) delay(now time.Time) time.Duration {
 	return d
 }
 
-// wait returns when the next may go, or early with the context's error.
-func (p *pace) wait(ctx context.Context) error {
+// Wait returns when the next may go, or early with the context's error.
+func (p *Pace) Wait(ctx context.Context) error {
 	timer := time.NewTimer(p.delay(time.Now()))
 	defer timer.Stop()
 	if err := ctx.Err(); err != nil {

@@ -7,7 +7,7 @@ import (
 
 func TestPaceSpreadsEvenlyWithoutBursts(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	p := newPace(4)
+	p := NewPace(4)
 	for i, step := range []struct{ now, want time.Duration }{
 		{0, 0}, {0, 250 * time.Millisecond}, {250 * time.Millisecond, 250 * time.Millisecond},
 		{10 * time.Second, 0}, {10 * time.Second, 250 * time.Millisecond}, // a pause is not made up for
@@ -16,7 +16,7 @@ func TestPaceSpreadsEvenlyWithoutBursts(t *testing.T) {
 			t.Errorf("step %d: waits %s, want %s", i, got, step.want)
 		}
 	}
-	free := newPace(0)
+	free := NewPace(0)
 	for range 3 {
 		if got := free.delay(start); got != 0 {
 			t.Errorf("no limit, yet it waits %s", got)

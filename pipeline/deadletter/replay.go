@@ -77,9 +77,9 @@ func (b *Box) Replay(ctx context.Context, f Filter, o Options) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	pace := newPace(o.Rate)
+	pace := NewPace(o.Rate)
 	for i, p := range picks {
-		if err := pace.wait(ctx); err != nil {
+		if err := pace.Wait(ctx); err != nil {
 			return report, fmt.Errorf("replay stopped after %d of %d documents: %w", i, len(picks), err)
 		}
 		step, err := b.step(ctx, p, o)

@@ -43,5 +43,9 @@ func (b *Broker) bury(ctx context.Context, r deadletter.Record) ([]stage.Output,
 	}
 	crashpoint.Reach(r.Stage, crashpoint.AfterBury)
 	endings := event.Ending(r, seq, r.DiedAt)
-	return endings, b.publishOnce(ctx, r.FirstAttempt, r.Attempts > 1, endings)
+	if r.Stage != stage.Ingest && len(endings) == 1 && endings[0].Subject == event.SubjectFailed && r.Job.Drop != "" {
+		return endings, b.endPass(ctx, r.Job, r.FirstAttempt, endings[0])
+	}
+	// The drop of a message that died in ingest is not the document's: the same state of an object may be dropped again, and be read then.
+	return endings, b.Publish(ctx, endings...)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 )
 
-// Cancellation says that nobody wants the passes of a job that began by then: the value of the job's key in the KV bucket pdf_cancels. What is dropped or replayed
+// Cancellation says that nobody wants the passes of a job that began by then: the value of the job's key in the KV bucket pdf_ends. What is dropped or replayed
 // later is wanted again.
 type Cancellation struct {
 	Job string    `json:"job"`
@@ -23,16 +23,13 @@ type Cancellation struct {
 	By  string    `json:"by"`
 }
 
-// told is the key that says that a cancelled pass has been told the end of.
-func told(j job.Job) string { return "told." + j.PassID() }
-
 // Cancel ends what is queued, in work or waiting for a retry of the jobs that match selects, each pass with one dead letter of class cancelled and one pdf.failed;
 // ranges in work stop as soon as their process hears of it. It returns the passes it ended; one whose product was announced meanwhile stays
 // converted. Cancelling again goes on where an interrupted one stopped.
 func (b *Broker) Cancel(ctx context.Context, by string, match func(job.Job) bool) ([]job.Job, error) {
-	kv, err := b.js.KeyValue(ctx, KVCancels)
+	kv, err := b.js.KeyValue(ctx, KVEnds)
 	if err != nil {
-		return nil, missing("KV bucket "+KVCancels, err)
+		return nil, missing("KV bucket "+KVEnds, err)
 	}
 	wanted := map[string]Cancellation{}
 	for q, err := range b.Queue(ctx) {
@@ -90,8 +87,8 @@ func (q Queued) record() deadletter.Record {
 
 // endCancelled tells the end of a cancelled pass once, whichever of its messages comes first; it reports whether it was this one.
 func (b *Broker) endCancelled(ctx context.Context, kv jetstream.KeyValue, c Cancellation, r deadletter.Record) (bool, error) {
-	if _, err := kv.Get(ctx, told(r.Job)); err == nil {
-		return false, nil
+	if _, err := kv.Get(ctx, endKey(r.Job)); err == nil {
+		return false, b.tell(ctx, kv, r.Job)
 	} else if !errors.Is(err, jetstream.ErrKeyNotFound) {
 		return false, fmt.Errorf("end cancelled job %s: %w", r.Job.ID, err)
 	}
@@ -103,9 +100,6 @@ func (b *Broker) endCancelled(ctx context.Context, kv jetstream.KeyValue, c Canc
 	}
 	if _, err := b.bury(ctx, r); err != nil {
 		return false, err
-	}
-	if _, err := kv.Put(ctx, told(r.Job), nil); err != nil {
-		return true, fmt.Errorf("end cancelled job %s: %w", r.Job.ID, err)
 	}
 	return true, b.putStatus(ctx, statusOfFailed(r))
 }
@@ -122,6 +116,6 @@ func (w *worker[B]) cancelled(ctx context.Context, msg jetstream.Msg, meta *jets
 	}
 	w.ack(ctx, msg)
 	w.loop.Log.Info("cancelled", "stage", w.loop.Stage, "job", o.Work.ID, "source", o.Work.Source.Path())
-	o.Outcome, o.Outputs = Cancelled, nil
+	o.Outcome, o.Outputs = Skipped, nil
 	w.observe(o)
 }

@@ -18,7 +18,7 @@ import (
 // errCancelled is why the work on a cancelled job ends.
 var errCancelled = errors.New("the job was cancelled")
 
-// cancels knows every cancellation, and ends the work in hand that a new one is about.
+// cancels knows every cancellation, and ends the work in hand that a new one is about; it also knows the passes that a dead letter ended.
 type cancels struct {
 	kv      jetstream.KeyValue
 	watcher jetstream.KeyWatcher
@@ -26,6 +26,7 @@ type cancels struct {
 	mu     sync.Mutex
 	all    map[string]Cancellation // by job
 	inHand map[string]map[*inHand]struct{}
+	ends   map[string]struct{} // passes that a dead letter ended
 }
 
 type inHand struct {
@@ -35,18 +36,18 @@ type inHand struct {
 
 // followCancels returns when every cancellation that there is is known.
 func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
-	kv, err := b.js.KeyValue(ctx, KVCancels)
+	kv, err := b.js.KeyValue(ctx, KVEnds)
 	if err != nil {
-		return nil, missing("KV bucket "+KVCancels, err)
+		return nil, missing("KV bucket "+KVEnds, err)
 	}
-	c := &cancels{kv: kv, all: map[string]Cancellation{}, inHand: map[string]map[*inHand]struct{}{}}
+	c := &cancels{kv: kv, all: map[string]Cancellation{}, inHand: map[string]map[*inHand]struct{}{}, ends: map[string]struct{}{}}
 	return c, c.open(ctx)
 }
 
 // open starts watching and takes in what is there.
 func (c *cancels) open(ctx context.Context) (err error) {
 	if c.watcher, err = c.kv.WatchAll(ctx, jetstream.IgnoreDeletes()); err != nil {
-		return fmt.Errorf("watch %s: %w", KVCancels, err)
+		return fmt.Errorf("watch %s: %w", KVEnds, err)
 	}
 	for {
 		select {
@@ -54,7 +55,7 @@ func (c *cancels) open(ctx context.Context) (err error) {
 			return nil
 		case entry, open := <-c.watcher.Updates():
 			if !open {
-				return fmt.Errorf("watch %s: the server ended it", KVCancels)
+				return fmt.Errorf("watch %s: the server ended it", KVEnds)
 			}
 			if entry == nil {
 				return nil
@@ -87,8 +88,11 @@ func (c *cancels) run(ctx context.Context, log *slog.Logger) {
 }
 
 func (c *cancels) take(entry jetstream.KeyValueEntry) {
-	if strings.Contains(entry.Key(), ".") {
-		return // a mark that an end was told
+	if pass, is := strings.CutPrefix(entry.Key(), endPrefix); is {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ends[pass] = struct{}{}
+		return
 	}
 	var one Cancellation
 	if json.Unmarshal(entry.Value(), &one) != nil || one.Job == "" {
@@ -113,6 +117,14 @@ func (c *cancels) of(work job.Job) *Cancellation {
 		return nil
 	}
 	return &one
+}
+
+// hasEnd reports whether a dead letter ended the pass.
+func (c *cancels) hasEnd(work job.Job) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, has := c.ends[work.PassID()]
+	return has && work.Drop != ""
 }
 
 // watch has end called when the pass is cancelled, or is already, until release is called.

@@ -14,6 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
@@ -116,6 +117,10 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	err = decode(msg, &d)
 	o := Observation{Stage: w.loop.Stage, Outcome: Started, Attempt: d.Attempt, Work: d.Body.Work(), Range: rangeOf(d.Body), Stored: meta.Timestamp}
 	w.observe(o)
+	if done, failed := w.done(ctx, o.Work, meta); done || failed != nil {
+		w.leave(ctx, msg, o, failed)
+		return
+	}
 	if err == nil {
 		release := w.cancels.watch(o.Work, cancel)
 		defer release()
@@ -133,7 +138,7 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	}
 	if err == nil {
 		crashpoint.Reach(w.loop.Stage, crashpoint.AfterStore)
-		if err = w.publish(ctx, meta, outputs); err == nil {
+		if err = w.publish(ctx, outputs); err == nil {
 			w.ack(ctx, msg)
 			w.observe(o)
 			return
@@ -147,6 +152,29 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 		return
 	}
 	w.failed(ctx, msg, meta, o, err)
+}
+
+// done reports whether the pass of a message has ended, as a dead letter did it or, of a message that comes again, as an event tells.
+func (w *worker[B]) done(ctx context.Context, work job.Job, meta *jetstream.MsgMetadata) (bool, error) {
+	if w.cancels.hasEnd(work) {
+		return true, w.broker.tell(ctx, w.cancels.kv, work)
+	}
+	if meta.NumDelivered < 2 {
+		return false, nil
+	}
+	return w.broker.over(ctx, work, meta.Timestamp)
+}
+
+// leave ends a message whose pass has ended, or gives it back when that can't be known now.
+func (w *worker[B]) leave(ctx context.Context, msg jetstream.Msg, o Observation, err error) {
+	if o.Outcome = Skipped; err != nil {
+		w.loop.Log.Warn("can't tell whether a job has ended, will try again", "stage", w.loop.Stage, "job", o.Work.ID, "err", err)
+		w.giveBack(msg, time.Second)
+		o.Outcome = GivenBack
+	} else {
+		w.ack(ctx, msg)
+	}
+	w.observe(o)
 }
 
 // decode reads a message; what can't be read or makes no sense is class invalid-message.

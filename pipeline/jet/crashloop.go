@@ -72,17 +72,34 @@ func (b *Broker) buryMessage(ctx context.Context, seq uint64, deliveries int, ve
 	if err != nil {
 		return fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
 	}
-	record := queued(raw).record()
+	q := queued(raw)
+	over, err := b.over(ctx, q.Work, raw.Time)
+	if err != nil {
+		return err
+	}
+	if over {
+		log.Info("a message of a job that has ended is removed", "stage", q.Stage, "job", q.Work.ID)
+		return removed(stream.DeleteMsg(ctx, seq), seq)
+	}
+	record := q.record()
 	record.Class, record.Attempts, record.Version = failure.CrashLoop, deliveries, version
 	record.Message = fmt.Sprintf("delivered %d times without an end: whoever works on it dies or freezes", deliveries)
 	if _, err := b.bury(ctx, record); err != nil {
 		return err
 	}
-	if err := stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("delete message %d of %s: %w", seq, StreamJobs, err)
+	if err := removed(stream.DeleteMsg(ctx, seq), seq); err != nil {
+		return err
 	}
 	log.Warn("crash loop buried", "stage", record.Stage, "dead_letter", record.ID, "source", record.Job.Source.Path())
 	return nil
+}
+
+// removed explains why a message of the work queue could not be deleted; one that is gone is.
+func removed(err error, seq uint64) error {
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	return fmt.Errorf("delete message %d of %s: %w", seq, StreamJobs, err)
 }
 
 // workOf reads the job out of a message of any stage; what can't be read is zero.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -39,10 +38,10 @@ func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]sta
 }
 
 // publish tries until it succeeds or the work is to end: a refusing broker (full, leaderless, away) holds the stage back, it fails no document.
-func (w *worker[B]) publish(ctx context.Context, meta *jetstream.MsgMetadata, outputs []stage.Output) error {
+func (w *worker[B]) publish(ctx context.Context, outputs []stage.Output) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, publishWait)
-		err := w.broker.publishOnce(attempt, meta.Timestamp, meta.NumDelivered > 1, outputs)
+		err := w.broker.Publish(attempt, outputs...)
 		cancel()
 		if err == nil && len(outputs) > 0 {
 			crashpoint.Reach(w.loop.Stage, crashpoint.AfterPublish)

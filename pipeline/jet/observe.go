@@ -17,8 +17,8 @@ const (
 	Died    = "dead"
 	// GivenBack says that the message goes back to the queue through no fault of its own: the process stops, or the broker is away.
 	GivenBack = "given-back"
-	// Cancelled says that nobody wants the job any more.
-	Cancelled = "cancelled"
+	// Skipped says that nothing was to be done: the job has ended, or nobody wants it any more.
+	Skipped = "skipped"
 )
 
 // Observation is what the loop tells about one message.

@@ -36,7 +36,7 @@ func NewProjection(ctx context.Context, b *Broker) (*Projection, error) {
 
 // Observe implements Observer.
 func (p *Projection) Observe(o Observation) {
-	if o.Work.ID == "" || (o.Stage == stage.Ingest && o.Outcome != Died) || o.Outcome == Cancelled {
+	if o.Work.ID == "" || (o.Stage == stage.Ingest && o.Outcome != Died) || o.Outcome == Skipped {
 		return // the job is not known yet; or its end was written by whoever told it
 	}
 	news := newsOf(o, time.Now().UTC())

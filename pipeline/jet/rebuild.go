@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -76,7 +77,7 @@ func (a Announcement) status() Status {
 func (b *Broker) Events(ctx context.Context) iter.Seq2[Announcement, error] {
 	return func(yield func(Announcement, error) bool) {
 		fail := func(err error) { yield(Announcement{}, fmt.Errorf("read stream %s: %w", StreamEvents, err)) }
-		consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
+		consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: time.Minute})
 		if err != nil {
 			fail(missing("stream "+StreamEvents, err))
 			return

@@ -42,6 +42,9 @@ func InboxPrefix(role string) string {
 // stages that open documents, or run what does, don't.
 func Sweeps(stageName string) bool { return stageName == stage.Ingest || stageName == stage.Publisher }
 
+// Desks says whether a stage's process answers operators' requests and sweeps what nobody needs: the one that never opens a document.
+func Desks(stageName string) bool { return stageName == stage.Publisher }
+
 // ErrNoRole says that a role is none of Roles.
 var ErrNoRole = errors.New("no such role")
 
@@ -87,6 +90,9 @@ func (t Topology) Rights(role string) (Rights, error) {
 	if Sweeps(role) {
 		g.sweeper()
 	}
+	if Desks(role) {
+		g.desk()
+	}
 	return g.rights(), nil
 }
 
@@ -124,7 +130,7 @@ func (g *grants) stage(name, subject string) {
 	g.consume(StreamJobs, c.Durable)
 	g.publish(deadletter.SubjectOf(name, "*"), event.SubjectFailed)
 	g.keyValue(KVJobs, false)
-	g.keyValue(KVCancels, true)
+	g.keyValue(KVEnds, true)
 	g.follow(StreamEvents)
 }
 
@@ -172,6 +178,17 @@ func (g *grants) sweeper() {
 	g.ask("CONSUMER.CREATE."+StreamAdvisories+"."+durable, "STREAM.INFO."+StreamJobs, "CONSUMER.LIST."+StreamJobs, "STREAM.MSG.GET."+StreamJobs, "STREAM.MSG.DELETE."+StreamJobs)
 	g.consume(StreamAdvisories, durable)
 	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectRendered)
+}
+
+// desk lets a process do for others what an operator may do to dead letters and queued jobs.
+func (g *grants) desk() {
+	g.subscribe(DeskSubject+".>", "$SRV.>")
+	g.follow(StreamDead)
+	g.look(StreamDead)
+	g.look(StreamEvents)
+	g.ask("STREAM.MSG.DELETE."+StreamDead, "CONSUMER.INFO."+StreamJobs+".*")
+	g.keyValue(KVReplays, false)
+	g.publish(deadletter.Subjects, event.SubjectDropped, event.SubjectIngested)
 }
 
 // user may follow events, also with a consumer of its own, and no other subject.

@@ -63,7 +63,7 @@ func wishes() map[string]string {
 	all := map[string]string{
 		"drop": "pdf.dropped", "ingested": "pdf.ingested", "range": "pdf.validated.text.bulk", "other range": "pdf.validated.marker.bulk", "rendered": "pdf.rendered",
 		"converted": "pdf.converted", "failed": "pdf.failed",
-		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_cancels.x",
+		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_ends.x",
 		"read status": "$JS.API.DIRECT.GET.KV_pdf_jobs.$KV.pdf_jobs.x", "read taken": "$JS.API.DIRECT.GET.KV_pdf_sources.$KV.pdf_sources.x",
 		"read job": "$JS.API.STREAM.MSG.GET.PDF_JOBS", "delete job": "$JS.API.STREAM.MSG.DELETE.PDF_JOBS",
 		"read dead": "$JS.API.STREAM.MSG.GET.PDF_DEAD", "delete dead": "$JS.API.STREAM.MSG.DELETE.PDF_DEAD",

@@ -18,8 +18,6 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 )
 
-func none(func(jet.Status, error) bool) {}
-
 func numbered(name string, n int) job.Job {
 	j := testJob(name)
 	j.ID = job.ID(j.Source.SHA256, job.Options{Engine: name, Timeout: float64(n)})

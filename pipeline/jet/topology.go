@@ -26,7 +26,7 @@ const (
 	KVJobs           = "pdf_jobs"
 	KVSources        = "pdf_sources"
 	KVReplays        = deadletter.Replays
-	KVCancels        = "pdf_cancels"
+	KVEnds           = "pdf_ends"
 	KVLeases         = "pdf_leases"
 )
 
@@ -91,7 +91,7 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 		{Bucket: KVSources, Description: "which state of which object was taken", Replicas: replicas, History: 1},
 		{Bucket: KVReplays, Description: "how far each drop was replayed", Replicas: replicas, History: 1},
 		{Bucket: KVLeases, Description: "who does what only one needs to do", TTL: LeaseTTL, Replicas: replicas, History: 1},
-		{Bucket: KVCancels, Description: "which jobs are not wanted any more", TTL: StatusMaxAge, Replicas: replicas, History: 1},
+		{Bucket: KVEnds, Description: "which jobs are not wanted any more, and which passes a dead letter ended", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
@@ -86,8 +88,44 @@ func isHex(s string, digits int) bool {
 // Prefix is where everything of this job lives in pdfmill's bucket.
 func (j Job) Prefix() string { return "jobs/" + j.ID + "/" }
 
-// RangePrefix is where the good result of a range lives: it is the work's, so any pass of any drop may use it.
-func (j Job) RangePrefix(r pages.Range) string { return j.Prefix() + "ranges/" + r.Dir() + "/" }
+// RangePrefix is where the good result of a range lives: it is the work's, so any pass of any drop may use it. Results of a later generation lie beside
+// those of earlier ones, so that neither converting again nor sweeping ever takes away what a pass that is under way relies on.
+func (j Job) RangePrefix(r pages.Range) string {
+	dir := r.Dir()
+	if j.Generation > 0 {
+		dir += generationMark + strconv.FormatInt(j.Generation, 10)
+	}
+	return j.Prefix() + "ranges/" + dir + "/"
+}
+
+const generationMark = "@"
+
+// ParseRangeDir reads the name of a folder that RangePrefix made.
+func ParseRangeDir(name string) (r pages.Range, generation int64, err error) {
+	dir, mark, marked := strings.Cut(name, generationMark)
+	if marked {
+		if generation, err = strconv.ParseInt(mark, 10, 64); err != nil || generation < 1 {
+			return r, 0, fmt.Errorf("folder %q of a range: generation %q is not a positive number", name, mark)
+		}
+	}
+	r, err = pages.ParseDir(dir)
+	return r, generation, err
+}
+
+// SweepMark is the key by which a sweep says that it may take away every good result below a generation: a pass that is planned from then on uses and makes
+// only those of that generation and later ones.
+func (j Job) SweepMark(generation int64) string {
+	return j.Prefix() + "ranges/" + sweepMark + strconv.FormatInt(generation, 10)
+}
+
+const sweepMark = "swept" + generationMark
+
+// ParseSweepMark reads the last part of a key that SweepMark made.
+func ParseSweepMark(name string) (generation int64, ok bool) {
+	text, is := strings.CutPrefix(name, sweepMark)
+	generation, err := strconv.ParseInt(text, 10, 64)
+	return generation, is && err == nil && generation > 0
+}
 
 // PassPrefix is where what only counts for this pass lives: failed and degraded pages, which the next pass tries again.
 func (j Job) PassPrefix() string { return j.Prefix() + "passes/" + j.PassID() + "/" }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"unicode/utf8"
 
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
@@ -96,6 +97,7 @@ func (s *Service) storeRun(ctx context.Context, m event.Range, o supervise.Outco
 		}
 		out.Images = append(out.Images, event.Image{Key: image.File, Bytes: size, MediaType: image.MediaType, Page: image.Page})
 	}
+	crashpoint.Reach(stage.GPURunner, crashpoint.MidStore)
 	_, err := object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, prefix+"result.json", out, object.Put{Once: true})
 	if errors.Is(err, object.ErrExists) {
 		return nil // somebody was faster: the first result stands

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -73,6 +74,7 @@ func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, w
 	if source.SHA256, err = s.keep(ctx, source); err != nil {
 		return err
 	}
+	crashpoint.Reach(stage.Ingest, crashpoint.AfterStore)
 	if err := s.inside(source); err != nil { // somebody may have put a link there meanwhile
 		return err
 	}
@@ -82,6 +84,7 @@ func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, w
 		if err := s.publish(ctx, event.Ingested{Job: j}.Output()); err != nil {
 			return err
 		}
+		crashpoint.Reach(stage.Ingest, crashpoint.AfterPublish)
 	}
 	taken := jet.Taken{Source: source, Job: j.ID, TakenAt: now.UTC(), Racy: s.mayDeceive(source) && racy(source.ModTime, now)}
 	if err := s.sources.Put(ctx, taken); err != nil {

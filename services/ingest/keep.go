@@ -10,6 +10,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/retention"
 )
 
 // keep copies the object, in the state that source describes, to where pdfmill keeps sources, and returns the SHA-256 of its bytes. They pass through a spool,
@@ -40,11 +41,11 @@ func (s *Service) keep(ctx context.Context, source document.Source) (sha string,
 	return sha, s.store(ctx, spool, sha)
 }
 
-// store writes the bytes to their place, unless they are there.
+// store writes the bytes to their place, unless they are there and no sweep may come to think them old.
 func (s *Service) store(ctx context.Context, spool *object.Spool, sha string) error {
 	key := document.SourceKey(sha)
 	there, err := s.platform.Store.Stat(ctx, s.platform.Bucket, key)
-	if err == nil && there.Size == spool.Size() {
+	if err == nil && there.Size == spool.Size() && s.now().Sub(there.ModTime) < retention.Fresh {
 		return nil
 	}
 	if err != nil && !errors.Is(err, object.ErrNotFound) {

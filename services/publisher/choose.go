@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +29,7 @@ type selection struct {
 	digest string                   // the same for the same product
 }
 
-// choose is a pure function: a good result before a degraded one before none. Of several good results that hold a page the one that reaches
+// choose is a pure function: a good result before a degraded one before none. Of several good results that hold a page the one of the latest generation that reaches
 // furthest is taken, so that a document is read from few objects; of several degraded ones the narrowest, because it is what came of
 // trying harder.
 func choose(want pages.Set, h holdings, lost map[int]lostPage) selection {
@@ -76,6 +77,9 @@ func best(all []found, page int, order func(a, b found) int) (choice found, ok b
 }
 
 func furthest(a, b found) int {
+	if a.generation != b.generation { // the latest conversion is the wanted one
+		return cmp.Compare(b.generation, a.generation)
+	}
 	if a.pages.Last != b.pages.Last {
 		return b.pages.Last - a.pages.Last
 	}

@@ -3,6 +3,8 @@ package publisher
 import (
 	"errors"
 	"fmt"
+
+	"github.com/pdfmill/pdfmill/pipeline/retention"
 )
 
 // What an incomplete document becomes.
@@ -18,6 +20,9 @@ const MaxConcurrency = 256
 type Config struct {
 	Concurrency int    `name:"publisher-concurrency" env:"PDFMILL_PUBLISHER_CONCURRENCY" default:"4" help:"Documents joined at once (1 to 256)."`
 	Incomplete  string `name:"incomplete" env:"PDFMILL_INCOMPLETE" enum:"converted,failed" default:"converted" help:"What a document becomes when some of its pages could not be converted: converted (with a mark in the place of each missing page) or failed."`
+
+	// Sweep is done by the publisher's process, because what it takes away are mostly the parts of what was published.
+	Sweep retention.Settings `embed:""`
 }
 
 // Validate reports every setting that can't be used, joined.
@@ -29,5 +34,5 @@ func (c Config) Validate() error {
 	if c.Incomplete != IncompleteConverted && c.Incomplete != IncompleteFailed {
 		faults = append(faults, fmt.Errorf("incomplete is %q, it must be %s or %s", c.Incomplete, IncompleteConverted, IncompleteFailed))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Sweep.Validate())...)
 }

@@ -2,9 +2,11 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
@@ -17,6 +19,9 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Rendered]) 
 	have, err := s.list(ctx, m.Job)
 	if err != nil {
 		return nil, err
+	}
+	if have.end != "" {
+		return s.failedBefore(ctx, m, have.end)
 	}
 	if !have.covers(m.Want) {
 		return nil, nil
@@ -33,7 +38,31 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Rendered]) 
 	}
 	room := s.platform.Broker.MaxPayload() - headroom
 	if result.revision == 0 {
-		return []stage.Output{failed(m, result, lost, room, time.Now())}, nil
+		return s.failedNow(ctx, m, failed(m, result, lost, room, time.Now()))
 	}
 	return []stage.Output{converted(m, result, s.platform.Bucket, room, started, time.Now())}, nil
+}
+
+// failedNow keeps the end of a pass that failed, before it is told: a page that comes through later, by a message that the broker has forgotten was sent, does
+// not make it another end. (A pass that made a revision stays with that.)
+func (s *Service) failedNow(ctx context.Context, m event.Rendered, end stage.Output) ([]stage.Output, error) {
+	key := m.PassPrefix() + endName
+	_, err := object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, key, end.Body, object.Put{Once: true})
+	if errors.Is(err, object.ErrExists) {
+		return s.failedBefore(ctx, m, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []stage.Output{end}, nil
+}
+
+// failedBefore tells the end of a pass again as it was told.
+func (s *Service) failedBefore(ctx context.Context, m event.Rendered, key string) ([]stage.Output, error) {
+	var end event.Failed
+	info, err := object.GetJSON(ctx, s.platform.Store, s.platform.Bucket, key, maxLostFile, &end)
+	if err != nil {
+		return nil, err
+	}
+	return []stage.Output{event.Terminal(m.Job, event.SubjectFailed, end, info.ModTime)}, nil
 }

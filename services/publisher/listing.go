@@ -25,19 +25,23 @@ const (
 	documentName = "document.md"
 	imagesFolder = "images/"
 	lostFolder   = "failed/"
+	endName      = "end.json" // of a pass that failed: the end that was told
 )
 
 // found is an object whose key says which pages it accounts for.
 type found struct {
-	kind  string
-	pages pages.Range
-	key   string
-	etag  string
+	kind       string
+	pages      pages.Range
+	generation int64 // of a good one
+	key        string
+	etag       string
 }
 
 // holdings is everything that counts for one pass of a job, read from a single listing.
 type holdings struct {
 	good, degraded, lost []found
+	// end is the key of the pass's end, when it was told that the document failed.
+	end string
 	// revisions has, by number, what lies in each revision's folder: size in bytes by name.
 	revisions map[int]map[string]int64
 	inspected bool  // the validator's facts are there
@@ -58,10 +62,16 @@ func (s *Service) list(ctx context.Context, j job.Job) (holdings, error) {
 			h.addRevision(name, info.Size)
 			rest = name
 		}
+		if mine && rest == endName {
+			h.end = info.Key
+		}
 		f := found{key: info.Key, etag: info.ETag}
 		if dir, ok := strings.CutPrefix(rest, "ranges/"); ok && path.Base(dir) == resultName {
-			if f.pages, err = pages.ParseDir(path.Dir(dir)); err != nil {
+			if f.pages, f.generation, err = job.ParseRangeDir(path.Dir(dir)); err != nil {
 				continue
+			}
+			if !mine && f.generation < j.Generation {
+				continue // this pass was started to make a better one, or it is being swept away
 			}
 			if f.kind = kindGood; !mine {
 				h.good = append(h.good, f)

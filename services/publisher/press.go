@@ -8,8 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
 const (
@@ -81,6 +83,7 @@ func (p *press) print(ctx context.Context, s selection, partly bool) (printed, e
 		_, err := object.PutJSON(ctx, p.store, p.bucket, p.key(n, manifestName), m, object.Put{Once: true})
 		switch {
 		case err == nil:
+			crashpoint.Reach(stage.Publisher, crashpoint.MidStore)
 			return p.fill(ctx, m, doc)
 		case !errors.Is(err, object.ErrExists):
 			return printed{}, err

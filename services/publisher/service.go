@@ -14,9 +14,12 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	"github.com/pdfmill/pdfmill/pipeline/retention"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
@@ -42,10 +45,17 @@ func (s *Service) Name() string { return stage.Publisher }
 
 // Run implements lifecycle.Service.
 func (s *Service) Run(ctx context.Context) error {
-	return jet.Run(ctx, s.platform.Broker, jet.Loop{
-		Stage: stage.Publisher, Subject: event.SubjectRendered, Concurrency: s.config.Concurrency,
-		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log,
-	}, s.handle)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return jet.Run(ctx, s.platform.Broker, jet.Loop{
+			Stage: stage.Publisher, Subject: event.SubjectRendered, Concurrency: s.config.Concurrency,
+			Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log,
+		}, s.handle)
+	})
+	group.Go(func() error {
+		return retention.NewService(s.config.Sweep, s.platform.Store, s.platform.Broker, s.platform.Bucket, s.platform.Log).Run(ctx)
+	})
+	return group.Wait()
 }
 
 // Ready implements lifecycle.Service.

@@ -42,7 +42,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 	if len(lost) == want.Len() {
 		return nil, failure.Newf(lost[0].Class, "plan", j.Source.Path(), "none of the pages asked for (%s) can go on: %s", want, lost[0].Message)
 	}
-	have, err := s.done(ctx, j)
+	have, err := s.done(ctx, &j)
 	if err != nil {
 		return nil, err
 	}

@@ -36,23 +36,36 @@ func (s *Service) keep(ctx context.Context, j job.Job, found *Finding) error {
 	return err
 }
 
-// done returns the pages of which a good result exists.
-func (s *Service) done(ctx context.Context, j job.Job) (pages.Set, error) {
+// done returns the pages of which a good result exists that this pass may use. It raises the job's generation above what is being swept away.
+func (s *Service) done(ctx context.Context, j *job.Job) (pages.Set, error) {
+	type result struct {
+		pages      pages.Range
+		generation int64
+	}
 	prefix := j.Prefix() + "ranges/"
-	var ranges []pages.Range
+	var all []result
 	for o, err := range s.platform.Store.List(ctx, s.platform.Bucket, prefix) {
 		if err != nil {
 			return nil, err
 		}
 		dir, name := path.Split(strings.TrimPrefix(o.Key, prefix))
+		if floor, ok := job.ParseSweepMark(name); ok && dir == "" {
+			j.Generation = max(j.Generation, floor)
+		}
 		if name != "result.json" {
 			continue
 		}
-		r, err := pages.ParseDir(strings.TrimSuffix(dir, "/"))
+		r, generation, err := job.ParseRangeDir(strings.TrimSuffix(dir, "/"))
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", prefix, err)
 		}
-		ranges = append(ranges, r)
+		all = append(all, result{r, generation})
+	}
+	var ranges []pages.Range
+	for _, r := range all {
+		if r.generation >= j.Generation {
+			ranges = append(ranges, r.pages)
+		}
 	}
 	return pages.Union(ranges...), nil
 }

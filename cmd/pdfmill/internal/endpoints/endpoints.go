@@ -31,6 +31,9 @@ type Endpoints struct {
 	// OperatorUser and OperatorPassword may do everything: status, dead letters, replay.
 	OperatorUser     string `json:"operator_user,omitempty"`
 	OperatorPassword string `json:"operator_password,omitempty"`
+	// S3OperatorKey and S3OperatorSecret may write and delete in every bucket.
+	S3OperatorKey    string `json:"s3_operator_key,omitempty"`
+	S3OperatorSecret string `json:"s3_operator_secret,omitempty"`
 }
 
 // ErrNone says that no pipeline wrote endpoints there.

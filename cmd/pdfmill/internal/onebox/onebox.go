@@ -111,6 +111,7 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	b.Endpoints = endpoints.Endpoints{
 		NATSURL: b.nats.URL(), NATSUser: jet.RoleUser, NATSPassword: secrets["nats-user"],
 		OperatorUser: jet.RoleOperator, OperatorPassword: secrets["nats-operator"],
+		S3OperatorKey: jet.RoleOperator, S3OperatorSecret: secrets["s3-operator"],
 		S3Endpoint: b.s3.URL(), S3AccessKey: jet.RoleUser, S3SecretKey: secrets["s3-user"],
 		InboxBucket: c.Inboxes[0], InboxDir: b.InboxDirs[c.Inboxes[0]], Bucket: lifecycle.DefaultBucket, PID: os.Getpid(), Version: lifecycle.Version,
 	}

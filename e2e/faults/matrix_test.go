@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// points are the places at which each stage's process is killed.
+var points = map[string][]string{
+	"ingest":     {"before-work", "after-store", "after-publish", "before-ack", "after-ack"},
+	"validator":  {"before-work", "after-store", "after-publish", "after-bury", "before-ack", "after-ack"},
+	"gpu-runner": {"before-work", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
+	"publisher":  {"before-work", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
+}
+
+// samples are small real PDFs.
+func samples(t testing.TB) [][]byte {
+	t.Helper()
+	paths, err := filepath.Glob("../../samples/*.pdf")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	var all [][]byte
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content)
+	}
+	return all
+}
+
+// document is the nth PDF, which nobody has seen before; every fifth is none at all, so that it must fail.
+func document(all [][]byte, n int) []byte {
+	if n%5 == 4 {
+		return fmt.Appendf(nil, "<html>page %d not found</html>", n)
+	}
+	return append(bytes.Clone(all[n%len(all)]), fmt.Appendf(nil, "\n%% copy %d\n", n)...)
+}
+
+// TestMatrix kills a real process of each stage by SIGKILL exactly at each step of its loop, with one and with two replicas of each service, while documents
+// keep coming, and then has the checker look.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	for _, replicas := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, replicas, nil)
+			all := samples(t)
+			var n atomic.Int64
+			var group sync.WaitGroup
+			for _, s := range services {
+				group.Go(func() {
+					for _, step := range points[s] {
+						point := s + "/" + step
+						c.replica(s, 0).kill() // a fault in itself
+						armed := c.start(s, 0, point)
+						next := time.Now()
+						c.until("a "+s+" dies at "+step, func() bool {
+							if time.Now().After(next) { // documents, until one gets there
+								i := int(n.Add(1)) - 1
+								c.drop(fmt.Sprintf("doc-%04d.pdf", i), document(all, i))
+								next = time.Now().Add(time.Second)
+							}
+							return armed.gone()
+						})
+						if !armed.diedAt(point) {
+							t.Errorf("%s ended otherwise: %s\n%s", point, armed.cmd.ProcessState, tail(armed.log.String(), 2000))
+						}
+						c.caused(point)
+						c.start(s, 0, "")
+					}
+				})
+			}
+			group.Wait()
+			c.settle()
+			c.verify(fmt.Sprintf("fault matrix, %d replica(s) of each service", replicas))
+		})
+	}
+}
