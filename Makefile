@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker lint bench clean fuzz tools
+.PHONY: build test test-go test-python test-marker lint bench clean fuzz tools test-faults soak
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -73,6 +73,19 @@ fuzz:
 	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(FUZZTIME) ./sandbox
 	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pages && $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(FUZZTIME) ./job && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(FUZZTIME) ./event
+
+# Real processes die at every step; the figures go to docs/reliability.md. SOAK is how long the chaos run goes on, SEED repeats one.
+FIGURES := $(CACHE)/figures
+test-faults:
+	rm -rf $(FIGURES)
+	PDFMILL_FIGURES=$(FIGURES) $(GO) test -count=1 -timeout 60m -v ./e2e/faults
+	docs/figures.sh $(FIGURES)
+
+SOAK ?= 10m
+soak:
+	rm -rf $(FIGURES)
+	PDFMILL_FIGURES=$(FIGURES) PDFMILL_SOAK=$(SOAK) PDFMILL_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -v ./e2e/faults
+	docs/figures.sh $(FIGURES)
 
 bench: build
 	cd bench && $(GO) run . $(ARGS)

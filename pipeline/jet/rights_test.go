@@ -102,7 +102,7 @@ func TestEachRoleMayOnly(t *testing.T) {
 		"ingest":     append(own("ingest", "drop", "ingested", "taken", "read taken"), sweeper...),
 		"validator":  own("validator", "range", "rendered"),
 		"gpu-runner": own("gpu-runner", "range", "rendered"),
-		"publisher":  append(own("publisher", "converted"), sweeper...),
+		"publisher":  append(own("publisher", "drop", "ingested", "replay mark", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
 		"user":       {"read event", "follow events"},
 		"operator": {
 			"drop", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "cancel", "read status", "read taken", "read job",
