@@ -240,6 +240,9 @@ func TestTheCheckerSees(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key := range objects {
+		if filepath.Ext(key) == ".png" {
+			continue // the picture of a first page: nothing that is announced says what is in it
+		}
 		was, err := get(t.Context(), c.s3, bucket, key)
 		if err != nil {
 			t.Fatal(err)
