@@ -42,7 +42,8 @@ func (c *cluster) last(key string) (e struct {
 	Revision int
 	Cached   bool
 	Class    string
-}) {
+},
+) {
 	c.t.Helper()
 	if err := read(c.t.Context(), c.js, "PDF_EVENTS", func(m jetstream.Msg) error {
 		if m.Headers().Get("ce-subject") != inbox+"/"+key {

@@ -9,8 +9,11 @@ func TestPaceSpreadsEvenlyWithoutBursts(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := NewPace(4)
 	for i, step := range []struct{ now, want time.Duration }{
-		{0, 0}, {0, 250 * time.Millisecond}, {250 * time.Millisecond, 250 * time.Millisecond},
-		{10 * time.Second, 0}, {10 * time.Second, 250 * time.Millisecond}, // a pause is not made up for
+		{0, 0},
+		{0, 250 * time.Millisecond},
+		{250 * time.Millisecond, 250 * time.Millisecond},
+		{10 * time.Second, 0},
+		{10 * time.Second, 250 * time.Millisecond}, // a pause is not made up for
 	} {
 		if got := p.delay(start.Add(step.now)); got != step.want {
 			t.Errorf("step %d: waits %s, want %s", i, got, step.want)
