@@ -45,10 +45,11 @@ test-python: $(VENV)/.ready
 # Marker's real code, both generations, each in the environment that `pdfmill engines install` makes; their weights are stand-ins (tiny, random, or
 # servers that answer the wire formats), named so in runner-py/tests/real_marker. Some 5 GB each; uv, when there, lets them share what they have in common.
 MARKERS ?= marker marker1
-UV := $(CACHE)/tools/bin
-$(UV)/uv:
+UV := $(CACHE)/uv-bin
+$(UV)/uv: # alone in its folder: the Python beside it must not become everybody's
 	$(PYTHON) -m venv $(CACHE)/tools
-	$(UV)/pip install -q uv==0.13.9
+	$(CACHE)/tools/bin/pip install -q uv==0.13.9
+	mkdir -p $(UV) && ln -sf $(CACHE)/tools/bin/uv $@
 $(CACHE)/pytest/.ready: runner-py/requirements-dev.txt
 	$(PYTHON) -m pip install -q --target $(CACHE)/pytest $(shell grep '^pytest==' runner-py/requirements-dev.txt)
 	touch $@
