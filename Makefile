@@ -64,7 +64,7 @@ test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 # Versions of the tools are pinned here; `go run` fetches and caches them.
 lint:
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... && \
-	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
+	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --allow-parallel-runners --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }
 
 # Everything that is parsed outside the sandbox, and mutants of real documents through the whole validator. FUZZTIME is for each of them.

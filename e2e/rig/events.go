@@ -44,7 +44,7 @@ func Subscribe(t testing.TB, nc *nats.Conn) *Events {
 	e := &Events{t: t, by: map[string][]Event{}}
 	running, err := consumer.Consume(func(m jetstream.Msg) {
 		one := Event{Subject: m.Subject(), ID: m.Headers().Get("ce-id"), Type: m.Headers().Get("ce-type"), Source: m.Headers().Get("ce-subject"), Raw: m.Data()}
-		if err := errors.Join(json.Unmarshal(m.Data(), &one.Body), conforms(m.Subject(), nats.Header(m.Headers()), m.Data())); err != nil {
+		if err := errors.Join(json.Unmarshal(m.Data(), &one.Body), conforms(m.Subject(), m.Headers(), m.Data())); err != nil {
 			t.Errorf("%s: %v\n%s", m.Subject(), err, m.Data())
 		}
 		e.mu.Lock()
