@@ -80,4 +80,3 @@ func checkProduct(t *testing.T, d Document, one document) {
 		t.Errorf("%s has %d pages; the report says %d, %d converted, %d failed", d.Name, d.Pages, one.Pages, one.ConvertedPages, len(one.FailedPages))
 	}
 }
-}

@@ -65,8 +65,7 @@ func (s *S3) serve(ctx context.Context, c S3Config, addr string, release func())
 		return err
 	case <-ctx.Done():
 		end()
-		<-ended
-		return fmt.Errorf("it does not listen on %s: %w", addr, ctx.Err())
+		return fmt.Errorf("it does not listen on %s: %w", addr, errors.Join(ctx.Err(), <-ended))
 	}
 	// Ended before it serves, it would listen for ever.
 	if err := answers(ctx, "http://"+addr); err != nil {

@@ -131,7 +131,7 @@ func (c *checkCommand) inspector() (*validator.Inspector, error) {
 // one checks a file. The error is about this machine: a file that can't be read is a refusal.
 func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, in batch.Input) (validator.Report, error) {
 	if in.Err != nil {
-		return validator.Unreadable(in.Path, in.Err), nil
+		return validator.Unreadable(in.Path, in.Err), nil //nolint:nilerr // it is in the report
 	}
 	path, err := filepath.Abs(in.File)
 	if err != nil {
