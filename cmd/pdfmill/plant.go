@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/onebox"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
@@ -22,7 +24,7 @@ type plant struct {
 }
 
 // newPlatform is what each service stands on in this process: connections with the rights of its stage.
-func newPlatform(box *onebox.Box, cache string, secrets secret.Config, observer jet.Observer, log *slog.Logger) func(stage string) lifecycle.Platform {
+func newPlatform(box *onebox.Box, cache string, secrets secret.Config, observer jet.Observer, metrics prometheus.Registerer, log *slog.Logger) func(stage string) lifecycle.Platform {
 	return func(stage string) lifecycle.Platform {
 		broker, store := box.Stage(stage)
 		return lifecycle.Platform{

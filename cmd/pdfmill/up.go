@@ -118,7 +118,7 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	if c.settings.Runner.Scratch == "" {
 		c.settings.Runner.Scratch = filepath.Join(dir, "scratch")
 	}
-	made, err := services("all", c.settings, newPlatform(d.box, cache, c.Secrets, jet.Observers{metrics, projection}, log))
+	made, err := services("all", c.settings, newPlatform(d.box, cache, c.Secrets, jet.Observers{metrics, projection}, metrics.Registry(), log))
 	if err != nil {
 		return err
 	}

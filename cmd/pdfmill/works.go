@@ -65,7 +65,7 @@ func (w *works) start(ctx context.Context) (batch.Backend, error) {
 	if w.box, err = onebox.Start(ctx, onebox.Config{Dir: w.dir, Durability: durability, Engines: set.engines(), Log: w.log, Step: w.step}); err != nil {
 		return batch.Backend{}, err
 	}
-	services, err := services("all", set, newPlatform(w.box, cache, set.Secrets, w.tally, w.log))
+	services, err := services("all", set, newPlatform(w.box, cache, set.Secrets, w.tally, nil, w.log))
 	if err != nil {
 		return batch.Backend{}, err
 	}

@@ -51,7 +51,7 @@ func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Ser
 		return err
 	}
 	service, err := build(lifecycle.Platform{
-		Broker: broker, Store: store, Bucket: p.Bucket, Cache: cache, Secrets: secret.NewStore(p.Secrets), Observer: jet.Observers{metrics, projection}, Version: lifecycle.Version, Log: log,
+		Broker: broker, Store: store, Bucket: p.Bucket, Cache: cache, Secrets: secret.NewStore(p.Secrets), Observer: jet.Observers{metrics, projection}, Metrics: metrics.Registry(), Version: lifecycle.Version, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUsage, err)

@@ -54,8 +54,12 @@ type Range struct {
 	Total  int         `json:"total"` // pages of the document
 	Want   pages.Set   `json:"want"`  // the pages that make the document complete
 	Mode   string      `json:"mode"`
+	// Megapixels is the area of the range's pages at 72 dpi; 0: not known. It says how much memory the range may need.
+	Megapixels float64 `json:"megapixels,omitempty"`
 	// Because says which failure led to this message: a range split in two, a page retried the plain way.
 	Because failure.Class `json:"because,omitempty"`
+	// Evidence is what earlier tries of these pages left behind: a stack trace, the end of a worker's output. It ends in the dead letter, if one comes.
+	Evidence string `json:"evidence,omitempty"`
 
 	// Repaired is the sha256 of the repaired copy of the document that is to be converted; "": the document itself is.
 	Repaired string `json:"repaired,omitempty"`

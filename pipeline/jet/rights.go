@@ -81,6 +81,9 @@ func (t Topology) Rights(role string) (Rights, error) {
 		}
 		g.ranges()
 		g.publish(event.SubjectRendered)
+		g.keyValue(KVPeaks, true)
+		g.subscribe(event.SubjectGPU) // and answers
+		g.publish(InboxPrefix(RoleOperator) + ".>")
 	case stage.Publisher:
 		g.stage(role, event.SubjectRendered)
 		g.publish(event.SubjectConverted)
@@ -216,5 +219,5 @@ func (g *grants) operator() {
 		g.keyValue(kv.Bucket, true)
 	}
 	g.publish(Streams(1)[0].Subjects...) // to replay
-	g.publish(deadletter.Subjects, event.SubjectFailed)
+	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectGPU)
 }

@@ -28,6 +28,7 @@ const (
 	KVReplays        = deadletter.Replays
 	KVEnds           = "pdf_ends"
 	KVLeases         = "pdf_leases"
+	KVPeaks          = "pdf_peaks"
 )
 
 // Limits of the topology.
@@ -51,7 +52,7 @@ const (
 )
 
 // TopologyVersion is raised with every change of what is declared here. It is written on StreamJobs, which is made last: who finds it there finds the rest.
-const TopologyVersion = 1
+const TopologyVersion = 2
 
 // versionKey of StreamJobs' metadata.
 const versionKey = "pdfmill-topology"
@@ -92,6 +93,7 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 		{Bucket: KVReplays, Description: "how far each drop was replayed", Replicas: replicas, History: 1},
 		{Bucket: KVLeases, Description: "who does what only one needs to do", TTL: LeaseTTL, Replicas: replicas, History: 1},
 		{Bucket: KVEnds, Description: "which jobs are not wanted any more, and which passes a dead letter ended", TTL: StatusMaxAge, Replicas: replicas, History: 1},
+		{Bucket: KVPeaks, Description: "how much memory conversions were seen to use", Replicas: replicas, History: 1},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pdfmill/pdfmill/pipeline/jet"
@@ -24,7 +25,8 @@ type Platform struct {
 	Cache    string // absolute path of the folder for what can be made again: compiled code, Python environments, models
 	Secrets  *secret.Store
 	Observer jet.Observer
-	Version  string // of pdfmill
+	Metrics  prometheus.Registerer // where a service adds its own metrics; nil: nobody reads them
+	Version  string                // of pdfmill
 	Log      *slog.Logger
 }
 

@@ -4,18 +4,17 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
-	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/ledger"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
-
-// maxTries is how often a range that took its worker with it is tried on a fresh one before it is cut up.
-const maxTries = 2
 
 // handle converts one range: its outcome is stored under keys that depend on nothing but the work, then told to the publisher.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]stage.Output, error) {
@@ -52,7 +51,8 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := s.engines[m.Engine].convert(ctx, m, source, outDir, passwords, s.limits(m))
+	outcome, err := s.engines[m.Engine].convert(ctx, m, source, outDir, passwords, s.limits(m), s.pressure.of(m))
+	s.pressure.count(m, failure.ClassOf(err, ""))
 	if err != nil {
 		return s.afterFailure(m, d.Attempt, err)
 	}
@@ -97,37 +97,46 @@ func (s *Service) limits(m event.Range) (c clocks) {
 
 type clocks struct{ total, silence time.Duration }
 
-// afterFailure decides what becomes of a range whose conversion failed. A fault that one page may have caused is narrowed down: tried again on a
-// fresh worker, then cut in two, down to the page, which gets one more try in the engine's plainest way.
+// afterFailure decides what becomes of a range whose conversion failed: see again.
 func (s *Service) afterFailure(m event.Range, attempt int, err error) ([]stage.Output, error) {
-	class := failure.ClassOf(err, failure.EngineError)
-	if !class.PageFault() || errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	// A timeout or a bug of the model is as sure as it will ever be; what killed a worker may have been an accident.
-	certain := class == failure.Timeout || class == failure.ModelBug
-	if !certain && attempt < maxTries {
+	f := fault{class: failure.ClassOf(err, failure.EngineError), evidence: evidence(m, err)}
+	if said := (*supervise.EngineFailure)(nil); errors.As(err, &said) && said.Page != nil {
+		f.page = *said.Page
+	}
+	refused := (*ledger.Refusal)(nil)
+	f.hopeless = errors.As(err, &refused)
+	pieces, retry := again(m, attempt, f)
+	if retry {
 		return nil, err
 	}
-	m.Because = class
-	if a, b, ok := m.Range.Split(); ok {
-		s.log.Warn("range cut in two", "source", m.Source.Path(), "range", m.Range, "class", class)
-		return []stage.Output{withRange(m, a).Output(), withRange(m, b).Output()}, nil
+	s.pressure.forget(m)
+	if len(pieces) == 0 {
+		return nil, failure.New(f.class, "convert page", m.Range.String()+" of "+m.Source.Path(), err).WithDetail(f.evidence).Final()
 	}
-	if m.Mode == event.ModeDefault {
-		return []stage.Output{plain(m, m.Range.First, class).Output()}, nil
+	outputs := make([]stage.Output, 0, len(pieces))
+	for _, p := range pieces {
+		outputs = append(outputs, p.Output())
 	}
-	return nil, failure.New(class, "convert page", m.Range.String()+" of "+m.Source.Path(), err).Final()
+	s.log.Warn("range cut up", "source", m.Source.Path(), "range", m.Range, "class", f.class, "page", f.page, "pieces", len(pieces), "lane", pieces[0].Lane)
+	return outputs, nil
 }
 
-func withRange(m event.Range, r pages.Range) event.Range {
-	m.Range, m.PlannedAt = r, time.Now().UTC()
-	return m
-}
+// maxEvidence is kept of what a worker left behind, in bytes: it travels in messages.
+const maxEvidence = 16 << 10
 
-// plain asks for one page in the engine's simplest and most robust way.
-func plain(m event.Range, page int, because failure.Class) event.Range {
-	m = withRange(m, pages.Range{First: page, Last: page})
-	m.Mode, m.Because = event.ModePlain, because
-	return m
+// evidence is what this try and the ones before it left behind: its end matters most.
+func evidence(m event.Range, err error) string {
+	text := failure.DetailOf(err)
+	if m.Evidence != "" && text != "" {
+		text = m.Evidence + "\n--- then, " + m.Mode + " ---\n" + text
+	} else if text == "" {
+		text = m.Evidence
+	}
+	if cut := len(text) - maxEvidence; cut > 0 {
+		text = strings.ToValidUTF8(text[cut:], "")
+	}
+	return text
 }

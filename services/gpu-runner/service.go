@@ -9,8 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -18,6 +19,8 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
@@ -31,6 +34,12 @@ type Config struct {
 	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of memory a worker of a CPU engine may allocate; 0: no limit."`
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
+	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
+	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"Socket of a gpusim broker, whose simulated GPUs are used instead; for tests."`
+	AllocConf   string        `name:"alloc-conf" env:"PDFMILL_ALLOC_CONF" default:"expandable_segments:True" help:"Setting of PyTorch's allocator (PYTORCH_CUDA_ALLOC_CONF) for workers; empty: PyTorch's default."`
+	IdleUnload  time.Duration `name:"idle-unload" env:"PDFMILL_IDLE_UNLOAD" default:"10m" help:"A worker on a GPU leaves it after so long without work, and comes back when there is some."`
+	ProbeEvery  time.Duration `name:"probe-every" env:"PDFMILL_PROBE_EVERY" default:"1m" help:"How often an idle worker must prove that it can use its device."`
+	RecycleAge  time.Duration `name:"recycle-age" env:"PDFMILL_RECYCLE_AGE" default:"24h" help:"A worker is replaced when it is so old; and after 100 conversions or so."`
 	Python      string        `name:"python" env:"PDFMILL_PYTHON" help:"Python interpreter to build the environment with; default: python3 from PATH."`
 
 	Marker MarkerConfig `embed:"" prefix:"marker-"`
@@ -48,7 +57,12 @@ func (c Config) Validate() error {
 	if c.Workers < 0 {
 		faults = append(faults, fmt.Errorf("workers is %d: it can't be negative", c.Workers))
 	}
-	for name, d := range map[string]time.Duration{"range-timeout": c.TimeoutBase, "silence-timeout": c.Silence} {
+	if _, err := c.allocator(); err != nil {
+		faults = append(faults, err)
+	}
+	for name, d := range map[string]time.Duration{
+		"range-timeout": c.TimeoutBase, "silence-timeout": c.Silence, "idle-unload": c.IdleUnload, "probe-every": c.ProbeEvery, "recycle-age": c.RecycleAge,
+	} {
 		if d <= 0 {
 			faults = append(faults, fmt.Errorf("%s is %s: it must be positive", name, d))
 		}
@@ -58,34 +72,69 @@ func (c Config) Validate() error {
 
 // Service is the gpu-runner.
 type Service struct {
-	config   Config
-	platform lifecycle.Platform
-	engines  map[string]*engine
-	sources  *sources
-	log      *slog.Logger
+	config    Config
+	platform  lifecycle.Platform
+	engines   map[string]*engine
+	scheduler *schedule.Scheduler
+	gpus      devices.Meter // nil: none
+	pressure  pressure
+	sources   *sources
+	log       *slog.Logger
 }
 
-// New makes a gpu-runner; it starts nothing yet.
+// New makes a gpu-runner; it starts nothing yet, but looks which devices there are.
 func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
-	}
-	if c.Workers == 0 {
-		c.Workers = runtime.NumCPU()
 	}
 	if c.Scratch == "" {
 		c.Scratch = filepath.Join(os.TempDir(), fmt.Sprintf("pdfmill-scratch-%d", os.Getpid()))
 	}
 	s := &Service{config: c, platform: p, engines: map[string]*engine{}, log: p.Log.With("service", stage.GPURunner)}
 	s.sources = newSources(p.Store, p.Bucket, c.Scratch, c.KeepSources)
+	readings, err := s.openGPUs()
+	if err != nil {
+		return nil, err
+	}
+	s.scheduler = schedule.New(schedule.Config{GPU: s.gpus, IdleUnload: c.IdleUnload, Store: p.Broker, Metrics: p.Metrics, Log: s.log})
 	for _, name := range c.Serve {
-		e, err := newEngine(name, c, p.Cache, s.log)
+		e, err := newEngine(name, c, p.Cache, s.scheduler, readings, s.log)
 		if err != nil {
 			return nil, err
 		}
 		s.engines[name] = e
 	}
 	return s, nil
+}
+
+// openGPUs opens the meter that the engines need; without a driver one line says so, and they run on the CPU.
+func (s *Service) openGPUs() ([]devices.Reading, error) {
+	if s.config.GPU == "none" || !slices.ContainsFunc(s.config.Serve, func(name string) bool { return profile(name, s.config).GPU }) {
+		return nil, nil
+	}
+	ctx := context.Background()
+	if s.config.GPUSim != "" {
+		sim, err := devices.OpenSim(ctx, s.config.GPUSim)
+		if err != nil {
+			return nil, err
+		}
+		s.gpus = sim
+	} else {
+		nvml, err := devices.OpenNVML()
+		if errors.Is(err, devices.ErrNoDriver) {
+			s.log.Info("engines run on the CPU", "reason", err)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.gpus = nvml
+	}
+	readings, err := s.gpus.Read(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.gpus.Close())
+	}
+	return readings, nil
 }
 
 // Name implements lifecycle.Service.
@@ -100,13 +149,31 @@ func (s *Service) Ready() error {
 	return errors.Join(faults...)
 }
 
-// Detail is what /readyz tells of the workers.
+// Detail is what /readyz tells of the workers and of the devices they share.
 func (s *Service) Detail() any {
-	var all []supervise.Snapshot
-	for _, e := range s.engines {
-		all = append(all, e.pool.Snapshot())
+	d := detail{Status: "ok", Engines: []supervise.Snapshot{}, Devices: s.scheduler.Snapshot()}
+	if s.Ready() != nil {
+		d.Status = "unavailable"
 	}
-	return all
+	for _, e := range s.engines {
+		n := e.pool.Snapshot()
+		for _, w := range n.Workers {
+			d.ModelLoaded = d.ModelLoaded || w.ModelLoaded
+			d.GPUAvailable = d.GPUAvailable || w.GPUAvailable
+		}
+		d.Engines = append(d.Engines, n)
+	}
+	slices.SortFunc(d.Engines, func(a, b supervise.Snapshot) int { return strings.Compare(a.Engine, b.Engine) })
+	return d
+}
+
+// detail says overall what each worker says of itself: that some worker's models are loaded, and that some worker has lately used its GPU with success.
+type detail struct {
+	Status       string                    `json:"status"`
+	ModelLoaded  bool                      `json:"model_loaded"`
+	GPUAvailable bool                      `json:"gpu_available"`
+	Engines      []supervise.Snapshot      `json:"engines"`
+	Devices      []schedule.DeviceSnapshot `json:"devices"`
 }
 
 // Run implements lifecycle.Service: workers start at once, messages are fetched only when one is ready, and workers end after the last message.
@@ -116,9 +183,22 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("scratch folder: %w", err)
 	}
 	defer os.RemoveAll(s.config.Scratch)
-	var loops []lifecycle.Service
+	if s.gpus != nil {
+		defer s.gpus.Close() //nolint:errcheck // the process ends
+	}
+	// The books are kept until the last worker is gone.
+	var scheduler sync.WaitGroup
+	books, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() { end(); scheduler.Wait() }()
+	s.scheduler.Measure(ctx)
+	scheduler.Go(func() { s.scheduler.Run(books) })
+
+	loops := make([]lifecycle.Service, 0, len(s.engines)+1)
 	for _, e := range s.engines {
 		loops = append(loops, &engineService{engine: e, service: s})
+	}
+	if s.gpus != nil {
+		loops = append(loops, &lender{s})
 	}
 	return lifecycle.Run(ctx, s.log, loops...)
 }
@@ -159,12 +239,15 @@ type laneService struct {
 	lane string
 }
 
+// drain is what a range in hand gets when the service stops.
+const drain = 30 * time.Second
+
 func (l *laneService) Name() string { return l.engine.name + " " + l.lane }
 
 func (l *laneService) Run(ctx context.Context) error {
 	s := l.service
 	return jet.Run(ctx, s.platform.Broker, jet.Loop{
-		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.engine.name, l.lane), Concurrency: s.config.Workers + 1,
+		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.engine.name, l.lane), Concurrency: l.engine.places + 1, Grace: drain,
 		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.log,
 	}, s.handle)
 }

@@ -26,18 +26,48 @@ func (l *Ledger) Books() []Book {
 	return books
 }
 
-// On returns the device on which a holder is, "" when it holds nothing.
-func (l *Ledger) On(holder string) string {
-	if h := l.holders[holder]; h != nil {
+// Works reports whether a holder has a job.
+func (l *Ledger) Works(holder string) bool {
+	h := l.holders[holder]
+	return h != nil && h.job != nil
+}
+
+// IsLeaving reports whether a holder gets no more jobs.
+func (l *Ledger) IsLeaving(holder string) bool {
+	h := l.holders[holder]
+	return h != nil && h.leaving
+}
+
+// Reserved returns what is booked for a running job.
+func (l *Ledger) Reserved(job string) int64 {
+	if h := l.running[job]; h != nil {
+		return h.reserved
+	}
+	return 0
+}
+
+// Where returns the device on which a job runs, "" when it doesn't.
+func (l *Ledger) Where(job string) string {
+	if h := l.running[job]; h != nil {
 		return h.at.ID
 	}
 	return ""
 }
 
-// Held returns what a holder holds without its job.
-func (l *Ledger) Held(holder string) int64 {
+// Held returns what a holder holds without its job, and what is reserved for that.
+func (l *Ledger) Held(holder string) (resident, reserved int64) {
 	if h := l.holders[holder]; h != nil {
-		return h.resident
+		return h.resident, h.reserved
 	}
-	return 0
+	return 0, 0
+}
+
+// Waiting counts the jobs of a pool that wait.
+func (l *Ledger) Waiting(pool string) (n int) {
+	for _, w := range l.queue {
+		if w.Pool == pool {
+			n++
+		}
+	}
+	return n
 }

@@ -183,7 +183,8 @@ func TestNoDecisionBreaksTheInvariant(t *testing.T) {
 		}
 		for name, loaded := range w.workers {
 			if !loaded {
-				w.l.Loaded(name, w.l.Held(name))
+				resident, _ := w.l.Held(name)
+				w.l.Loaded(name, resident)
 				w.workers[name] = true
 			}
 		}

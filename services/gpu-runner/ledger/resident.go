@@ -73,12 +73,22 @@ func (l *Ledger) Gone(name string) {
 	h.at.holders = slices.DeleteFunc(h.at.holders, func(other *holder) bool { return other == h })
 }
 
-// Rename gives a holder another name: a replacement takes the place of what it replaced, which must be gone.
-func (l *Ledger) Rename(name, to string) {
-	if h := l.holders[name]; h != nil && l.holders[to] == nil {
-		delete(l.holders, name)
-		h.name, l.holders[to] = to, h
+// Fit returns the device that would take a holder of a pool now, the one with most room; headroom counts with its bytes.
+func (l *Ledger) Fit(pool string, bytes int64) (device string, ok bool) {
+	claims := l.claims()
+	var best *account
+	for _, a := range l.accounts {
+		if by := claims[a]; a.closed != "" || a.free() < max(bytes, 0) || (by != nil && by.Pool != pool) {
+			continue
+		}
+		if best == nil || a.free() > best.free() {
+			best = a
+		}
 	}
+	if best == nil {
+		return "", false
+	}
+	return best.ID, true
 }
 
 // Place says what one more worker of a pool should be, and where: it is for the first waiting job that finds neither an idle worker nor one that is

@@ -1,0 +1,92 @@
+package schedule
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/ledger"
+)
+
+// DeviceSnapshot is a device at one moment.
+type DeviceSnapshot struct {
+	ledger.Book
+	Model       string  `json:"model"`
+	Kind        string  `json:"kind"`
+	Used        int64   `json:"used"` // by everybody, as measured
+	Utilisation float64 `json:"utilisation"`
+	Temperature int     `json:"temperature,omitempty"`
+	ECCErrors   uint64  `json:"ecc_errors,omitempty"`
+	Xids        uint64  `json:"xids,omitempty"`
+	Quarantined bool    `json:"quarantined,omitempty"`
+	Lost        string  `json:"lost,omitempty"`
+	// Measured is "driver", or "estimated" where the driver hides what processes hold.
+	Measured string `json:"measured"`
+}
+
+// Snapshot returns every device as it is now.
+func (s *Scheduler) Snapshot() []DeviceSnapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []DeviceSnapshot
+	for _, b := range slices.Concat(s.gpu.Books(), s.host.Books()) {
+		n := DeviceSnapshot{Book: b, Measured: "driver"}
+		if d := s.devices[b.Device]; d != nil {
+			n.Model, n.Kind, n.Used, n.Utilisation, n.Temperature = d.Model, d.Kind, d.Used, d.Utilisation, d.Temperature
+			n.ECCErrors, n.Xids, n.Quarantined, n.Lost = d.ECCErrors, d.Xids, d.quarantined, d.Lost
+		}
+		for _, r := range s.rooms {
+			if r.estimate && r.device == b.Device && n.Kind != devices.KindHost {
+				n.Measured = "estimated"
+			}
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// Unloaded reports whether an engine's workers may all be away with nothing wrong: they were loaded before, and come back when there is work.
+func (s *Scheduler) Unloaded(engine string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.engines[engine]
+	return e != nil && e.loaded && e.hopeless() == ""
+}
+
+// Room books memory for a shared server, waiting as long as that takes; the function it returns gives it back. evict is called when the server must
+// leave its device, which happens only when the device is closed.
+func (s *Scheduler) Room(ctx context.Context, name, device string, bytes int64, evict func(reason string)) (leave func(), err error) {
+	for {
+		s.mu.Lock()
+		at, ok := device, device != ""
+		if !ok {
+			at, ok = s.gpu.Fit(name, bytes)
+		}
+		s.names++
+		h := ledger.Holder{Name: holderName(name, s.names), Device: at, Bytes: bytes, Pinned: true}
+		refusal := fmt.Errorf("no device has %s free", ledger.Size(bytes))
+		if ok {
+			refusal = s.gpu.Load(h)
+		}
+		if refusal == nil {
+			r := &room{s: s, holder: h.Name, device: at, onGPU: true, evict: evict}
+			s.rooms[h.Name] = r
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.release(r)
+				s.notify()
+			}, nil
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: %w", strings.TrimSpace(refusal.Error()), ctx.Err())
+		}
+	}
+}
