@@ -73,6 +73,10 @@ func newCluster(t testing.TB, replicas int, change func(*cluster)) *cluster {
 			c.start(s, i, "")
 		}
 	}
+	c.until("the services have made the topology", func() bool {
+		_, err := c.js.KeyValue(t.Context(), "pdf_ends")
+		return err == nil
+	})
 	return c
 }
 
