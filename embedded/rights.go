@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3api/utils"
@@ -78,27 +79,36 @@ func encode(bucket string, statements []statement) ([]byte, error) {
 	return text, nil
 }
 
-// grants are the accounts' rights on one bucket.
+// grants are the accounts' rights on one bucket, those with the same rights in one statement: a policy is kept in one attribute of the folder, for which some file
+// systems have no more than 4 KiB.
 func grants(bucket string, all []Account) []statement {
 	var out []statement
+	allow := func(who, resource string, actions ...string) {
+		for _, s := range out {
+			if s.Resource[0] == resource && slices.Equal(s.Action, actions) {
+				if !slices.Contains(s.Principal["AWS"], who) {
+					s.Principal["AWS"] = append(s.Principal["AWS"], who)
+				}
+				return
+			}
+		}
+		out = append(out, statement{"Allow", map[string][]string{"AWS": {who}}, actions, []string{resource}})
+	}
 	for _, a := range all {
 		for _, g := range a.Grants {
 			if g.Bucket != bucket {
 				continue
 			}
-			onObjects := []string{"s3:GetObject", "s3:GetObjectAttributes"}
-			onBucket := []string{"s3:ListBucket", "s3:GetBucketLocation"}
+			whole, objects := "arn:aws:s3:::"+bucket, "arn:aws:s3:::"+bucket+"/"+g.Prefix+"*"
+			allow(a.Access, whole, "s3:ListBucket", "s3:GetBucketLocation")
+			allow(a.Access, objects, "s3:GetObject", "s3:GetObjectAttributes")
 			if g.Write {
-				onObjects = append(onObjects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-				onBucket = append(onBucket, "s3:ListBucketMultipartUploads")
+				allow(a.Access, whole, "s3:ListBucketMultipartUploads")
+				allow(a.Access, objects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 			}
 			if g.Delete {
-				onObjects = append(onObjects, "s3:DeleteObject")
+				allow(a.Access, objects, "s3:DeleteObject")
 			}
-			who := map[string][]string{"AWS": {a.Access}}
-			out = append(out,
-				statement{"Allow", who, onObjects, []string{"arn:aws:s3:::" + bucket + "/" + g.Prefix + "*"}},
-				statement{"Allow", who, onBucket, []string{"arn:aws:s3:::" + bucket}})
 		}
 	}
 	return out

@@ -29,6 +29,7 @@ type remote struct {
 	S3Endpoint       string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" placeholder:"URL" group:"A pipeline elsewhere:" help:"S3 endpoint."`
 	S3AccessKey      string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY."`
 	S3SecretKey      string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
+	S3CA             string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Certificates (PEM) that the object store's must lead to."`
 	S3Region         string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
 	InboxBucket      string `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"A pipeline elsewhere:" help:"Inbox bucket."`
 }
@@ -63,7 +64,7 @@ func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Log
 
 // store makes a client of the pipeline's object store.
 func (r remote) store(e endpoints.Endpoints) (*object.S3, error) {
-	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region})
+	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region, CA: r.S3CA})
 }
 
 // operatorStore makes a client that may delete in pdfmill's own bucket.

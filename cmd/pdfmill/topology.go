@@ -139,7 +139,8 @@ func (topologyUsers) Help() string {
 	return `Writes, for the roles gateway, ingest, validator, gpu-runner, publisher, user, operator and admin:
   nats-users.conf       to include in the NATS servers' authorization {}, or in an account
   ROLE.nk               the seed of the role's key, for --nats-nkey; mode 0600, kept when it is there
-  ROLE-s3-policy.json   to attach to the role's user of the object store`
+  ROLE-s3-policy.json   to attach to the role's user of the object store (AWS, MinIO), or instead of them all
+  BUCKET-bucket-policy.json, for a store whose users have the roles' names and no policies (versitygw)`
 }
 
 // Run writes the files.

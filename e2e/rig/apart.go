@@ -30,7 +30,7 @@ func Apart(t testing.TB, data string) *Pipeline {
 		p.Processes = append(p.Processes, Start(t, p.env, Binary(t, "pdfmill-"+name)))
 	}
 	for _, service := range p.Processes {
-		service.Await("ready", func() bool { return ready(t, service) })
+		service.Await("ready", func() bool { return Ready(t, service) })
 	}
 	return p
 }
@@ -44,7 +44,7 @@ func (p *Pipeline) startNATS(dir string) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	s := Start(p.t, nil, server(p.t, "nats-server"), "--config", config)
+	s := Start(p.t, nil, Server(p.t, "nats-server"), "--config", config)
 	p.servers = append(p.servers, s)
 	s.Await("it says where it listens", func() bool {
 		content, err := os.ReadFile(filepath.Join(ports, fmt.Sprintf("nats-server_%d.ports", s.PID())))
@@ -62,8 +62,8 @@ func (p *Pipeline) startS3(dir string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		p.t.Fatal(err)
 	}
-	addr := freeAddr(p.t)
-	s := Start(p.t, []string{"ROOT_ACCESS_KEY=" + p.S3AccessKey, "ROOT_SECRET_KEY=" + p.S3SecretKey}, server(p.t, "versitygw"), "--port", addr, "--quiet", "posix", dir)
+	addr := FreeAddr(p.t)
+	s := Start(p.t, []string{"ROOT_ACCESS_KEY=" + p.S3AccessKey, "ROOT_SECRET_KEY=" + p.S3SecretKey}, Server(p.t, "versitygw"), "--port", addr, "--quiet", "posix", dir)
 	p.servers = append(p.servers, s)
 	p.S3Endpoint, p.InboxDir = "http://"+addr, filepath.Join(dir, p.InboxBucket)
 	client := p.S3()
@@ -73,8 +73,8 @@ func (p *Pipeline) startS3(dir string) {
 	})
 }
 
-// freeAddr is for a server that can't say which port it picked.
-func freeAddr(t testing.TB) string {
+// FreeAddr is a free address of the loopback, for a server that can't say which port it picked.
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,8 +84,8 @@ func freeAddr(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// ready asks a service whose log tells where it answers.
-func ready(t testing.TB, service *Process) bool {
+// Ready asks a service whose log tells where it answers.
+func Ready(t testing.TB, service *Process) bool {
 	t.Helper()
 	for line := range strings.Lines(service.Log()) {
 		var entry struct{ Msg, HTTP string }

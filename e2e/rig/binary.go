@@ -72,8 +72,8 @@ func tool(name string) func() (string, error) {
 	})
 }
 
-// server returns the path of a stock server.
-func server(t testing.TB, name string) string {
+// Server returns the path of a stock server, nats-server or versitygw.
+func Server(t testing.TB, name string) string {
 	t.Helper()
 	path, err := servers[name]()
 	if err != nil {

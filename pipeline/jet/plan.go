@@ -78,14 +78,18 @@ type Plan struct {
 // ErrLoses says that a plan was refused because it would lose data.
 var ErrLoses = errors.New("this would lose data")
 
-// Diff compares a server with the declaration. It changes nothing.
-func (b *Broker) Diff(ctx context.Context, t Topology) (Plan, error) {
-	return diff(ctx, b.js, t.Declare())
+// Diff compares a server with the declaration, as soon as JetStream can say. It changes nothing.
+func (b *Broker) Diff(ctx context.Context, t Topology) (p Plan, err error) {
+	err = patiently(ctx, b.log, "the topology as it is", func(ctx context.Context) error {
+		p, err = diff(ctx, b.js, t.Declare())
+		return err
+	})
+	return p, err
 }
 
-// Execute makes the changes of a plan. With force also those that lose data, as far as JetStream lets it.
+// Execute makes the changes of a plan, waiting as long as JetStream can't. With force also those that lose data, as far as JetStream lets it.
 func (b *Broker) Execute(ctx context.Context, p Plan, force bool) error {
-	return execute(ctx, b.js, p, force)
+	return patiently(ctx, b.log, "the topology", func(ctx context.Context) error { return execute(ctx, b.js, p, force) })
 }
 
 func diff(ctx context.Context, js jetstream.JetStream, want Declaration) (p Plan, err error) {

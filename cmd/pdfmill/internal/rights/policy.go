@@ -1,8 +1,12 @@
 package rights
 
-import "github.com/pdfmill/pdfmill/embedded"
+import (
+	"slices"
 
-// Policy is an IAM policy document, as AWS and MinIO attach it to a user.
+	"github.com/pdfmill/pdfmill/embedded"
+)
+
+// Policy is an IAM policy document: of a user, as AWS and MinIO attach it, or of a bucket, when its statements have principals.
 type Policy struct {
 	Version   string
 	Statement []Statement
@@ -10,26 +14,62 @@ type Policy struct {
 
 // Statement of a Policy.
 type Statement struct {
-	Effect   string
-	Action   []string
-	Resource []string
+	Effect    string
+	Principal map[string][]string `json:",omitempty"` // in a bucket's policy
+	Action    []string
+	Resource  []string
 }
 
 // PolicyOf says grants in IAM's words. Listing is allowed in the whole bucket: without it a store answers "forbidden" for a key that is just not there.
 func PolicyOf(grants []embedded.Grant) Policy {
 	p := Policy{Version: "2012-10-17"}
 	for _, g := range grants {
-		bucket, objects := "arn:aws:s3:::"+g.Bucket, "arn:aws:s3:::"+g.Bucket+"/"+g.Prefix+"*"
-		actions := []string{"s3:GetObject"}
-		if g.Write {
-			actions = append(actions, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-		}
-		if g.Delete {
-			actions = append(actions, "s3:DeleteObject")
-		}
-		p.Statement = append(p.Statement,
-			Statement{"Allow", []string{"s3:ListBucket", "s3:GetBucketLocation"}, []string{bucket}},
-			Statement{"Allow", actions, []string{objects}})
+		p.grant(g, "")
 	}
 	return p
+}
+
+// BucketPolicies are the same grants as policies of the buckets, for stores whose users have none of their own, like versitygw. Users have their roles' names.
+func (b Buckets) BucketPolicies(roles []string) map[string]Policy {
+	all := map[string]Policy{}
+	for _, role := range roles {
+		for _, g := range b.Grants(role) {
+			p := all[g.Bucket]
+			p.Version = "2012-10-17"
+			p.grant(g, role)
+			all[g.Bucket] = p
+		}
+	}
+	return all
+}
+
+// grant adds what a grant allows a principal ("" where the policy is its own).
+func (p *Policy) grant(g embedded.Grant, who string) {
+	bucket, objects := "arn:aws:s3:::"+g.Bucket, "arn:aws:s3:::"+g.Bucket+"/"+g.Prefix+"*"
+	p.allow(who, bucket, "s3:ListBucket", "s3:GetBucketLocation")
+	p.allow(who, objects, "s3:GetObject")
+	if g.Write {
+		p.allow(who, objects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+	}
+	if g.Delete {
+		p.allow(who, objects, "s3:DeleteObject")
+	}
+}
+
+// allow adds to the statement that allows the same already, so that a policy stays within what stores keep (versitygw on ext4: 4 KiB).
+func (p *Policy) allow(who, resource string, actions ...string) {
+	for _, s := range p.Statement {
+		if s.Resource[0] != resource || !slices.Equal(s.Action, actions) {
+			continue
+		}
+		if who != "" && !slices.Contains(s.Principal["AWS"], who) {
+			s.Principal["AWS"] = append(s.Principal["AWS"], who)
+		}
+		return
+	}
+	s := Statement{Effect: "Allow", Action: actions, Resource: []string{resource}}
+	if who != "" {
+		s.Principal = map[string][]string{"AWS": {who}}
+	}
+	p.Statement = append(p.Statement, s)
 }

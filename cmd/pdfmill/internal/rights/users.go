@@ -12,15 +12,22 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 )
 
-// Files that Write makes: UsersFile for the NATS servers to include, a seed for each role, a policy for each role that stores or reads objects.
+// Files that Write makes: UsersFile for the NATS servers to include, a seed for each role, a policy for each role that
+// stores or reads objects, and the same as a policy for each bucket.
 const (
-	UsersFile    = "nats-users.conf"
-	seedSuffix   = ".nk"
-	policySuffix = "-s3-policy.json"
+	UsersFile          = "nats-users.conf"
+	seedSuffix         = ".nk"
+	policySuffix       = "-s3-policy.json"
+	bucketPolicySuffix = "-bucket-policy.json"
 )
 
 // SeedFile is where a role's seed lies.
 func SeedFile(dir, role string) string { return filepath.Join(dir, role+seedSuffix) }
+
+// BucketPolicyFile is where a bucket's policy lies.
+func BucketPolicyFile(dir, bucket string) string {
+	return filepath.Join(dir, bucket+bucketPolicySuffix)
+}
 
 // PolicyFile is where a role's policy lies.
 func PolicyFile(dir, role string) string { return filepath.Join(dir, role+policySuffix) }
@@ -57,6 +64,15 @@ func Write(dir string, t jet.Topology, b Buckets) error {
 			if err := writeJSON(PolicyFile(dir, role), "", PolicyOf(grants)); err != nil {
 				return err
 			}
+		}
+	}
+	for bucket, policy := range b.BucketPolicies(jet.Roles()) {
+		data, err := json.Marshal(policy) // as short as it can be
+		if err == nil {
+			err = os.WriteFile(BucketPolicyFile(dir, bucket), data, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("policy of bucket %s: %w", bucket, err)
 		}
 	}
 	// JSON is what NATS' configuration understands too; include it in authorization {} or in an account.
