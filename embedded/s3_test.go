@@ -119,8 +119,10 @@ func TestWhatIsStoredIsTheOwnersOnly(t *testing.T) {
 	if _, err := c.PutObject(t.Context(), "inbox", "parts.pdf", bytes.NewReader(make([]byte, 6<<20)), -1, minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{dir, s.BucketDir("inbox"), filepath.Join(s.BucketDir("inbox"), "deep"), filepath.Join(s.BucketDir("inbox"), "deep", "a.pdf"),
-		filepath.Join(s.BucketDir("inbox"), "parts.pdf")} {
+	for _, path := range []string{
+		dir, s.BucketDir("inbox"), filepath.Join(s.BucketDir("inbox"), "deep"), filepath.Join(s.BucketDir("inbox"), "deep", "a.pdf"),
+		filepath.Join(s.BucketDir("inbox"), "parts.pdf"),
+	} {
 		about, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

@@ -165,7 +165,7 @@ func (b *Box) step(ctx context.Context, p pick, o Options) (Step, error) {
 	s.Pass = max(mark.Pass, s.Record.Job.Pass) + 1
 	if s.Output, err = o.Make(s.Record, s.Pass, o.Set, o.From == FromStart); err != nil {
 		s.Outcome, s.Err = Refused, err
-		return s, nil
+		return s, nil //nolint:nilerr // one that is refused does not keep the others: the step carries why
 	}
 	if o.DryRun {
 		s.Outcome = WouldReplay

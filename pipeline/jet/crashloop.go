@@ -54,7 +54,7 @@ func (b *Broker) buryCrashLoop(ctx context.Context, data []byte, version string,
 	var a advisory
 	if err := json.Unmarshal(data, &a); err != nil || a.Stream != StreamJobs {
 		log.Error("advisory not understood", "advisory", string(data))
-		return nil
+		return nil //nolint:nilerr // it would not be understood the next time either
 	}
 	return b.buryMessage(ctx, a.StreamSeq, a.Deliveries, version, log)
 }

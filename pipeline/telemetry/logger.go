@@ -24,7 +24,7 @@ func NewLogger(w *os.File, c Logging) *slog.Logger {
 	terminal := term.IsTerminal(int(w.Fd()))
 	var handler slog.Handler = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level})
 	if c.Format == "text" || (c.Format != "json" && terminal) {
-		handler = tint.NewHandler(w, &tint.Options{Level: c.Level, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""})
+		handler = tint.NewTextHandler(w, &tint.Options{Level: c.Level, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""})
 	}
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(handler, slog.LevelDebug).Writer())

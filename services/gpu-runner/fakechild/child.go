@@ -236,7 +236,7 @@ func (c *child) bear() {
 	if err != nil {
 		os.Exit(2)
 	}
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command("/proc/self/exe") //nolint:noctx // it is meant to outlive everybody
 	cmd.Env = append(os.Environ(), Variable+"="+grandchild)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{c.requests, c.out, ready}

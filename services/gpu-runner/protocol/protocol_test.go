@@ -125,7 +125,7 @@ func TestReaderBoundsALine(t *testing.T) {
 	if _, err := r.Next(); err != nil {
 		t.Fatalf("a line of exactly the bound: %.200s", err)
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Fatalf("after the last line: %v", err)
 	}
 	endless := &zeros{}

@@ -214,7 +214,7 @@ func (p *Process) spawn() error {
 	}
 	childEnds, p.output = append(childEnds, outputIn), output
 
-	p.cmd = exec.Command(p.cfg.Command.Path, p.cfg.Command.Args...)
+	p.cmd = exec.Command(p.cfg.Command.Path, p.cfg.Command.Args...) //nolint:noctx // it lives through many jobs: Kill ends it and its whole group
 	p.cmd.Dir = p.cfg.Command.Dir
 	if p.cmd.Dir == "" {
 		p.cmd.Dir = "/"

@@ -167,7 +167,7 @@ func (r record) stale() []int {
 func (r *Registry) dropOld(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || time.Since(info.ModTime()) < time.Minute {
-		return nil
+		return nil //nolint:nilerr // it is gone already
 	}
 	return os.Remove(path)
 }

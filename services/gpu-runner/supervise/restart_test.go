@@ -10,8 +10,8 @@ func TestBackoffGrowsToItsCapAndHealthResetsIt(t *testing.T) {
 	r := NewRestarts(RestartPolicy{Base: time.Second, Cap: 5 * time.Second, HealthyAfter: time.Minute, QuarantineAt: 100})
 	now := time.Unix(1000, 0)
 	young := End{Ready: true, Lived: time.Second}
-	for i, want := range []time.Duration{1, 2, 4, 5, 5} {
-		if v := r.Next(now, young); v.Delay != want*time.Second || v.Quarantine || v.Reason == "" {
+	for i, want := range []int{1, 2, 4, 5, 5} {
+		if v := r.Next(now, young); v.Delay != time.Duration(want)*time.Second || v.Quarantine || v.Reason == "" {
 			t.Errorf("end %d: %+v, want %ds", i, v, want)
 		}
 	}

@@ -291,7 +291,7 @@ func (c *serverChild) start(command Command) error {
 		return err
 	}
 	token := newToken()
-	cmd := exec.Command(command.Path, command.Args...)
+	cmd := exec.Command(command.Path, command.Args...) //nolint:noctx // it lives through many jobs: its owner ends it and its whole group
 	if cmd.Dir = command.Dir; cmd.Dir == "" {
 		cmd.Dir = "/"
 	}

@@ -252,7 +252,7 @@ func (c *census) visit(object references.FPDF_PAGEOBJECT, depth int) error {
 	case enums.FPDF_PAGEOBJ_FORM:
 		inner, err := pdf.FPDFFormObj_CountObjects(&requests.FPDFFormObj_CountObjects{PageObject: object})
 		if err != nil {
-			return nil // PDFium can't tell: an empty form
+			return nil //nolint:nilerr // PDFium can't tell: an empty form
 		}
 		for i := range inner.Count {
 			if c.visited >= maxVisited || depth > c.look.question.Bounds.Nesting {
