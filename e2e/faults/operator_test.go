@@ -5,13 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,50 +138,4 @@ func TestOperator(t *testing.T) {
 	if text := c.pdfmill(0, "dead", "drop", "--class", "not-pdf", "--yes"); !strings.Contains(text, "1 dropped") {
 		t.Errorf("drop: %s", text)
 	}
-}
-
-// TestSweepUnderLoad: everything is made to look old all the time, and is swept all the time, while the same few documents are dropped again and again.
-func TestSweepUnderLoad(t *testing.T) {
-	t.Parallel()
-	rig.Binary(t, "pdfmill") // built before there is any load
-	c := newCluster(t, 2, nil)
-	all := samples(t)
-	stop := make(chan struct{})
-	var removed atomic.Int64
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			old := time.Now().Add(-3 * time.Hour)
-			_ = filepath.WalkDir(filepath.Join(c.s3Dir, bucket), func(path string, d fs.DirEntry, err error) error {
-				if err == nil && !d.IsDir() {
-					_ = os.Chtimes(path, old, old) // it may be gone
-				}
-				return nil
-			})
-			var report struct{ Objects int }
-			if err := json.Unmarshal([]byte(c.pdfmill(0, "sweep", "--ranges-age", "1h", "--sources-age", "1h", "--json")), &report); err != nil {
-				t.Error(err)
-			}
-			removed.Add(int64(report.Objects))
-			c.caused("sweep")
-		}
-	})
-	n := 0
-	for ; n < 60 || removed.Load() < 100; n++ {
-		i := n
-		c.drop(fmt.Sprintf("doc-%03d.pdf", i), append(bytes.Clone(all[i%3]), fmt.Appendf(nil, "\n%% copy %d\n", i%7)...))
-	}
-	c.settle()
-	close(stop)
-	group.Wait()
-	v := c.verify("sweeps of everything under load, 2 replicas")
-	if v.Converted != n {
-		t.Errorf("%d of %d converted", v.Converted, n)
-	}
-	t.Logf("%d objects were swept away", removed.Load())
 }
