@@ -37,19 +37,26 @@ func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]sta
 	}
 }
 
-// publish tries until it succeeds or the work is to end: a refusing broker (full, leaderless, away) holds the stage back, it fails no document.
+// publish stores what follows a message.
 func (w *worker[B]) publish(ctx context.Context, outputs []stage.Output) error {
+	err := w.broker.Insist(ctx, w.loop.Log.With("stage", w.loop.Stage), outputs...)
+	if err == nil && len(outputs) > 0 {
+		crashpoint.Reach(w.loop.Stage, crashpoint.AfterPublish)
+	}
+	return err
+}
+
+// Insist publishes outputs, and tries until it succeeds or ctx ends: a refusing broker (full, leaderless, away) holds a stage back, it fails no document. Only
+// what is larger than the broker ever takes is an error at once.
+func (b *Broker) Insist(ctx context.Context, log *slog.Logger, outputs ...stage.Output) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, publishWait)
-		err := w.broker.Publish(attempt, outputs...)
+		err := b.Publish(attempt, outputs...)
 		cancel()
-		if err == nil && len(outputs) > 0 {
-			crashpoint.Reach(w.loop.Stage, crashpoint.AfterPublish)
-		}
 		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrMaxPayload) {
 			return err
 		}
-		w.loop.Log.Warn("publish refused, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
+		log.Warn("publish refused, holding the message", "err", err, "retry_in", pause)
 		wait(ctx, pause)
 	}
 }

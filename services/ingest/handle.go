@@ -20,9 +20,6 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
-// publishWait bounds one attempt to publish.
-const publishWait = 15 * time.Second
-
 // handle is the stage.Handler. It has no outputs: see the package's comment for why it publishes by itself.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
 	asked, err := d.Body.Source()
@@ -81,7 +78,7 @@ func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, w
 	j := job.New(source, options, correlationID, now)
 	j.Pass = d.Pass
 	if d.Pass > 0 || !same || was.Job == "" || was.Source.SHA256 != source.SHA256 { // else it was a second look, and nothing is new
-		if err := s.publish(ctx, event.Ingested{Job: j}.Output()); err != nil {
+		if err := s.platform.Broker.Insist(ctx, s.log, event.Ingested{Job: j}.Output()); err != nil {
 			return err
 		}
 		crashpoint.Reach(stage.Ingest, crashpoint.AfterPublish)
@@ -139,20 +136,6 @@ func gone(asked document.Source, pass int, was jet.Taken, found bool) error {
 		return nil
 	}
 	return failure.New(failure.SourceGone, "read", asked.Path(), errors.New("it was deleted before it could be read")).WithHint("drop it again")
-}
-
-// publish tries until it succeeds or ctx ends: a broker that refuses (full, leaderless, away) holds the stage back, it fails no document.
-func (s *Service) publish(ctx context.Context, out stage.Output) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, publishWait)
-		err := s.platform.Broker.Publish(attempt, out)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		s.log.Warn("publish refused, holding the drop", "err", err, "retry_in", wait)
-		pause(ctx, wait)
-	}
 }
 
 // wishes are the options of a drop: those of the object, changed by those of a replay.
