@@ -16,11 +16,13 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/e2e/checker"
 )
 
 const (
 	inbox  = "inbox"
-	bucket = "pdfmill"
+	bucket = checker.Bucket
 	user   = "pdfmill"
 	// patience is how long anything may take before a test fails; it measures nothing.
 	patience = 3 * time.Minute
@@ -44,7 +46,7 @@ type cluster struct {
 	running map[string][]*process
 	serial  int
 	faults  []injection
-	dropped map[string]int // drops by inbox key
+	dropped map[string]int // drops by bucket and key
 }
 
 // injection is a fault that was caused.
@@ -177,7 +179,7 @@ func (c *cluster) drop(key string, content []byte) {
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dropped[key]++
+	c.dropped[inbox+"/"+key]++
 }
 
 // until waits for done.
@@ -235,12 +237,12 @@ func (c *cluster) settle() {
 
 // unsettled says what is still to come, "" for nothing.
 func (c *cluster) unsettled() string {
-	ends, err := endings(c.t.Context(), c.js)
+	ends, err := checker.Endings(c.t.Context(), c.js)
 	if err != nil {
 		return err.Error()
 	}
 	for key := range c.dropped {
-		if ends[inbox+"/"+key] == 0 {
+		if ends[key] == 0 {
 			return key + " has not ended"
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/pdfmill/pdfmill/e2e/checker"
 	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
@@ -34,14 +35,14 @@ func (c *cluster) pdfmill(code int, args ...string) string {
 
 // last is the last event about a key.
 func (c *cluster) last(key string) (e struct {
-	told
+	checker.Told
 	Revision int
 	Cached   bool
 	Class    string
 },
 ) {
 	c.t.Helper()
-	if err := read(c.t.Context(), c.js, "PDF_EVENTS", func(m jetstream.Msg) error {
+	if err := checker.Read(c.t.Context(), c.js, "PDF_EVENTS", func(m jetstream.Msg) error {
 		if m.Headers().Get("ce-subject") != inbox+"/"+key {
 			return nil
 		}
@@ -89,7 +90,7 @@ func TestOperator(t *testing.T) {
 	if text := c.pdfmill(0, "dead", "replay", "--class", "cancelled"); !strings.Contains(text, "1 of 1 documents replayed") {
 		t.Errorf("replay: %s", text)
 	}
-	c.dropped["unwanted.pdf"]++ // a replay is another end
+	c.dropped[inbox+"/unwanted.pdf"]++ // a replay is another end
 	c.until("the replayed job converts", func() bool { return c.last("unwanted.pdf").Markdown.SHA256 != "" })
 
 	if err := c.js.DeleteKeyValue(t.Context(), "pdf_jobs"); err != nil {
@@ -111,7 +112,7 @@ func TestOperator(t *testing.T) {
 		t.Errorf("reconvert: %s", text)
 	}
 	c.pdfmill(0, "reconvert", "--where", "source=inbox/done")
-	c.dropped["done.pdf"]++
+	c.dropped[inbox+"/done.pdf"]++
 	c.until("it is converted again", func() bool { return c.last("done.pdf").Pass == 1 })
 	if e := c.last("done.pdf"); e.Revision != 2 || e.Cached || e.Job != done.Job || e.Markdown.Key == done.Markdown.Key {
 		t.Errorf("converted again: %+v", e)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/e2e/checker"
 )
 
 // outage is how long a server stays away: 30 s in the long form.
@@ -158,7 +160,7 @@ func TestSameFileManyTimes(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the slow subscriber got %d events: %v", seen, err)
 		}
-		var e told
+		var e checker.Told
 		if err := json.Unmarshal(m.Data(), &e); err != nil {
 			t.Fatal(err)
 		}
@@ -184,7 +186,7 @@ func TestSourceChangesUnderway(t *testing.T) {
 	c.drop("overwritten.pdf", document(all, 0))
 	c.drop("deleted.pdf", document(all, 1))
 	c.until("both are accepted", func() bool {
-		objects, err := list(t.Context(), c.s3, bucket)
+		objects, err := checker.List(t.Context(), c.s3, bucket)
 		jobs, e := c.js.Stream(t.Context(), "PDF_JOBS")
 		return err == nil && e == nil && len(objects) == 2 && jobs.CachedInfo().State.Msgs == 2
 	})
@@ -203,7 +205,7 @@ func TestSourceChangesUnderway(t *testing.T) {
 	if _, err := c.js.Publish(t.Context(), "pdf.dropped", []byte(hint)); err != nil {
 		t.Fatal(err)
 	}
-	c.dropped["never.pdf"] = 1 // as MinIO tells of an object that is gone when ingest comes to it
+	c.dropped[inbox+"/never.pdf"] = 1 // as MinIO tells of an object that is gone when ingest comes to it
 	c.caused("source deleted before it was read")
 	for i := range 2 {
 		c.start("validator", i, "")
@@ -220,12 +222,12 @@ func TestTheCheckerSees(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	c.load(0, 1)
 	c.settle()
-	if v, err := check(t.Context(), c.js, c.s3, c.dropped); err != nil || len(v.Faults) != 0 {
+	if v, err := checker.Check(t.Context(), c.js, c.s3, c.dropped); err != nil || len(v.Faults) != 0 {
 		t.Fatalf("%v, %v", v.Faults, err)
 	}
 	finds := func(what string) {
 		t.Helper()
-		if v, err := check(t.Context(), c.js, c.s3, c.dropped); err != nil || len(v.Faults) == 0 {
+		if v, err := checker.Check(t.Context(), c.js, c.s3, c.dropped); err != nil || len(v.Faults) == 0 {
 			t.Errorf("%s is not found: %v", what, err)
 		}
 	}
@@ -235,7 +237,7 @@ func TestTheCheckerSees(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	objects, err := list(t.Context(), c.s3, bucket)
+	objects, err := checker.List(t.Context(), c.s3, bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +245,7 @@ func TestTheCheckerSees(t *testing.T) {
 		if filepath.Ext(key) == ".png" {
 			continue // the picture of a first page: nothing that is announced says what is in it
 		}
-		was, err := get(t.Context(), c.s3, bucket, key)
+		was, err := checker.Get(t.Context(), c.s3, bucket, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,9 +259,9 @@ func TestTheCheckerSees(t *testing.T) {
 		}
 		put(key, was)
 	}
-	c.dropped["lost.pdf"] = 1
+	c.dropped[inbox+"/lost.pdf"] = 1
 	finds("a lost drop")
-	delete(c.dropped, "lost.pdf")
+	delete(c.dropped, inbox+"/lost.pdf")
 	for _, p := range c.running["publisher"] {
 		p.kill()
 	}

@@ -8,19 +8,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/e2e/checker"
 )
 
 // verify has the checker look, fails the test for each fault it finds, and reports the figures.
-func (c *cluster) verify(scenario string) verdict {
+func (c *cluster) verify(scenario string) checker.Verdict {
 	c.t.Helper()
-	v, err := check(c.t.Context(), c.js, c.s3, c.dropped)
+	v, err := checker.Check(c.t.Context(), c.js, c.s3, c.dropped)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	for _, f := range v.Faults {
 		c.t.Error(f)
 	}
-	stall := longestStall(c.faults, v.times)
+	stall := longestStall(c.faults, v.Times)
 	c.t.Logf("%s: %d faults, %d documents (%d converted, %d failed), lost 0, duplicated events %d, dead letters %d, longest stall %s",
 		scenario, len(c.faults), v.Sources, v.Converted, v.Failed, v.Duplicates, v.DeadLetters, stall.Round(100*time.Millisecond))
 	if !c.t.Failed() {

@@ -1,4 +1,5 @@
-package faults
+// Package checker reads the streams and buckets of a pipeline with stock clients, and says what must not be. It shares no code with what it checks.
+package checker
 
 import (
 	"context"
@@ -16,24 +17,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The checker reads streams and buckets with stock clients and shares no code with what it checks.
+// Bucket is pdfmill's own.
+const Bucket = "pdfmill"
 
-// verdict is what the checker found.
-type verdict struct {
+// Verdict is what the checker found.
+type Verdict struct {
 	Sources, Converted, Failed int
 	Duplicates                 int // events stored more than once, under one ce-id
 	DeadLetters                int
 	Objects                    int
-	Faults                     []string // what must not be
-	times                      []time.Time
+	Faults                     []string    // what must not be
+	Times                      []time.Time // of the events
 }
 
-func (v *verdict) fault(format string, args ...any) {
+func (v *Verdict) fault(format string, args ...any) {
 	v.Faults = append(v.Faults, fmt.Sprintf(format, args...))
 }
 
-// told is the part of an event that is checked.
-type told struct {
+// Told is the part of an event that is checked.
+type Told struct {
 	Job, Drop string
 	Pass      int
 	Complete  bool
@@ -49,9 +51,9 @@ type told struct {
 	DeadLetter *struct{ ID string } `json:"dead_letter"`
 }
 
-// check verifies the promise: each drop of each source has ended once, nothing is left to do, and what was announced is there, whole.
-func check(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, dropped map[string]int) (verdict, error) {
-	v := verdict{Sources: len(dropped)}
+// Check verifies the promise: each drop of each source (how often each was dropped, by bucket and key) has ended once, nothing is left to do, and what was announced is there, whole.
+func Check(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, dropped map[string]int) (Verdict, error) {
+	v := Verdict{Sources: len(dropped)}
 	if err := v.checkQueue(ctx, js); err != nil {
 		return v, err
 	}
@@ -60,7 +62,7 @@ func check(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, droppe
 		return v, err
 	}
 	v.DeadLetters = len(dead)
-	objects, err := list(ctx, s3, bucket)
+	objects, err := List(ctx, s3, Bucket)
 	if err != nil {
 		return v, err
 	}
@@ -71,7 +73,7 @@ func check(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, droppe
 	return v, v.checkObjects(ctx, s3, objects)
 }
 
-func (v *verdict) checkQueue(ctx context.Context, js jetstream.JetStream) error {
+func (v *Verdict) checkQueue(ctx context.Context, js jetstream.JetStream) error {
 	jobs, err := js.Stream(ctx, "PDF_JOBS")
 	if err != nil {
 		return err
@@ -82,7 +84,7 @@ func (v *verdict) checkQueue(ctx context.Context, js jetstream.JetStream) error 
 	return nil
 }
 
-func (v *verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, dropped map[string]int, objects map[string]int64, dead map[string]bool) error {
+func (v *Verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *minio.Client, dropped map[string]int, objects map[string]int64, dead map[string]bool) error {
 	type end struct {
 		subject, sha string
 	}
@@ -90,14 +92,14 @@ func (v *verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *m
 	passes := map[string]string{}         // ce-id by drop and pass
 	ids := map[string]map[string]string{} // by source: ce-ids
 	checked := map[string]bool{}
-	err := read(ctx, js, "PDF_EVENTS", func(m jetstream.Msg) error {
-		var e told
+	err := Read(ctx, js, "PDF_EVENTS", func(m jetstream.Msg) error {
+		var e Told
 		if err := json.Unmarshal(m.Data(), &e); err != nil {
 			return err
 		}
 		id, source := m.Headers().Get("ce-id"), m.Headers().Get("ce-subject")
 		if meta, err := m.Metadata(); err == nil {
-			v.times = append(v.times, meta.Timestamp)
+			v.Times = append(v.Times, meta.Timestamp)
 		}
 		now := end{m.Subject(), e.Markdown.SHA256}
 		if was, again := ends[id]; again {
@@ -131,7 +133,7 @@ func (v *verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *m
 		return nil
 	})
 	for key, n := range dropped {
-		all := ids[inbox+"/"+key]
+		all := ids[key]
 		if len(all) != n {
 			v.fault("%s was dropped %d times and has %d ends: %v", key, n, len(all), all)
 		}
@@ -147,8 +149,8 @@ func (v *verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *m
 }
 
 // checkProduct verifies that what an event names exists with the hash it claims.
-func (v *verdict) checkProduct(ctx context.Context, s3 *minio.Client, source string, e told, objects map[string]int64) error {
-	data, err := get(ctx, s3, e.Markdown.Bucket, e.Markdown.Key)
+func (v *Verdict) checkProduct(ctx context.Context, s3 *minio.Client, source string, e Told, objects map[string]int64) error {
+	data, err := Get(ctx, s3, e.Markdown.Bucket, e.Markdown.Key)
 	if err != nil {
 		v.fault("%s: %s: %v", source, e.Markdown.Key, err)
 		return nil
@@ -171,11 +173,11 @@ func (v *verdict) checkProduct(ctx context.Context, s3 *minio.Client, source str
 }
 
 // checkObjects verifies that nothing is half-written.
-func (v *verdict) checkObjects(ctx context.Context, s3 *minio.Client, objects map[string]int64) error {
+func (v *Verdict) checkObjects(ctx context.Context, s3 *minio.Client, objects map[string]int64) error {
 	for key := range objects {
 		switch parts := strings.Split(key, "/"); {
 		case strings.HasPrefix(key, "source/"):
-			data, err := get(ctx, s3, bucket, key)
+			data, err := Get(ctx, s3, Bucket, key)
 			if err != nil {
 				return err
 			}
@@ -183,7 +185,7 @@ func (v *verdict) checkObjects(ctx context.Context, s3 *minio.Client, objects ma
 				v.fault("%s holds other bytes than its name says", key)
 			}
 		case strings.HasSuffix(key, ".json"):
-			data, err := get(ctx, s3, bucket, key)
+			data, err := Get(ctx, s3, Bucket, key)
 			if err != nil {
 				return err
 			}
@@ -206,12 +208,12 @@ func (v *verdict) checkObjects(ctx context.Context, s3 *minio.Client, objects ma
 }
 
 // checkRevision verifies that a claimed revision was filled.
-func (v *verdict) checkRevision(ctx context.Context, s3 *minio.Client, key string, data []byte, objects map[string]int64) {
-	var m told
+func (v *Verdict) checkRevision(ctx context.Context, s3 *minio.Client, key string, data []byte, objects map[string]int64) {
+	var m Told
 	if json.Unmarshal(data, &m) != nil {
 		return // said already
 	}
-	text, err := get(ctx, s3, bucket, m.Markdown.Key)
+	text, err := Get(ctx, s3, Bucket, m.Markdown.Key)
 	if err != nil || sha(text) != m.Markdown.SHA256 {
 		v.fault("%s describes %s, which is not there as described: %v", key, m.Markdown.Key, err)
 	}
@@ -225,7 +227,7 @@ func (v *verdict) checkRevision(ctx context.Context, s3 *minio.Client, key strin
 // deadLetters are the ids of those there are.
 func deadLetters(ctx context.Context, js jetstream.JetStream) (map[string]bool, error) {
 	all := map[string]bool{}
-	return all, read(ctx, js, "PDF_DEAD", func(m jetstream.Msg) error {
+	return all, Read(ctx, js, "PDF_DEAD", func(m jetstream.Msg) error {
 		var d struct{ ID string }
 		if err := json.Unmarshal(m.Data(), &d); err != nil {
 			return err
@@ -235,10 +237,10 @@ func deadLetters(ctx context.Context, js jetstream.JetStream) (map[string]bool, 
 	})
 }
 
-// endings counts the different ends of each source.
-func endings(ctx context.Context, js jetstream.JetStream) (map[string]int, error) {
+// Endings counts the different ends of each source.
+func Endings(ctx context.Context, js jetstream.JetStream) (map[string]int, error) {
 	seen, ends := map[string]bool{}, map[string]int{}
-	return ends, read(ctx, js, "PDF_EVENTS", func(m jetstream.Msg) error {
+	return ends, Read(ctx, js, "PDF_EVENTS", func(m jetstream.Msg) error {
 		if id := m.Headers().Get("ce-id"); !seen[id] {
 			seen[id] = true
 			ends[m.Headers().Get("ce-subject")]++
@@ -247,8 +249,8 @@ func endings(ctx context.Context, js jetstream.JetStream) (map[string]int, error
 	})
 }
 
-// read calls see for every message that a stream holds now.
-func read(ctx context.Context, js jetstream.JetStream, stream string, see func(jetstream.Msg) error) error {
+// Read calls see for every message that a stream holds now.
+func Read(ctx context.Context, js jetstream.JetStream, stream string, see func(jetstream.Msg) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	consumer, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{InactiveThreshold: 10 * time.Second})
@@ -282,7 +284,8 @@ func read(ctx context.Context, js jetstream.JetStream, stream string, see func(j
 	return nil
 }
 
-func list(ctx context.Context, s3 *minio.Client, bucket string) (map[string]int64, error) {
+// List is the size of each object in a bucket, in bytes.
+func List(ctx context.Context, s3 *minio.Client, bucket string) (map[string]int64, error) {
 	all := map[string]int64{}
 	for o := range s3.ListObjects(ctx, bucket, minio.ListObjectsOptions{Recursive: true}) {
 		if o.Err != nil {
@@ -293,7 +296,8 @@ func list(ctx context.Context, s3 *minio.Client, bucket string) (map[string]int6
 	return all, nil
 }
 
-func get(ctx context.Context, s3 *minio.Client, bucket, key string) ([]byte, error) {
+// Get reads an object.
+func Get(ctx context.Context, s3 *minio.Client, bucket, key string) ([]byte, error) {
 	o, err := s3.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		return nil, err
