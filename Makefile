@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker lint bench clean fuzz tools test-faults soak
+.PHONY: build test test-go test-python test-marker test-gpu lint bench clean fuzz tools test-faults soak
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -60,6 +60,18 @@ test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 	  python=$$(bin/pdfmill engines install $$name --yes --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
 	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
 	done
+
+# On a machine with a GPU: what is simulated elsewhere is checked on the real card, and the figures are left in $(CACHE)/card. CARD_PYTHON is an
+# interpreter with PyTorch; what else is needed is put beside it.
+CARD_PYTHON ?= $(PYTHON)
+$(CACHE)/card-site/.ready: runner-py/requirements.lock
+	$(CARD_PYTHON) -m pip install -q --no-deps --target $(CACHE)/card-site $$(sed -n 's/^\(pypdfium2==[^ ]*\).*/\1/p' runner-py/requirements.lock) nvidia-ml-py==13.615.71
+	printf '#!/bin/sh\nexport PYTHONPATH=%s:%s\nexec %s "$$@"\n' $(CURDIR)/runner-py/src $(CACHE)/card-site $$(command -v $(CARD_PYTHON)) > $(CACHE)/card-site/python
+	chmod +x $(CACHE)/card-site/python
+	touch $@
+
+test-gpu: $(CACHE)/card-site/.ready
+	PDFMILL_CARD_PYTHON=$(CACHE)/card-site/python runner-py/tests/card/run.sh $(CACHE)/card
 
 # Versions of the tools are pinned here; `go run` fetches and caches them.
 lint:

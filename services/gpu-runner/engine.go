@@ -58,6 +58,9 @@ func Command(ctx context.Context, name string, c Config, cache string, l supervi
 
 // build is Command for one of so many workers, which share the cores.
 func build(ctx context.Context, name string, c Config, cache string, l supervise.Launch, workers int, log *slog.Logger) (supervise.Command, error) {
+	if c.Runner != "" {
+		return command(name, c, cache, c.Runner, l, workers), nil
+	}
 	wanted := pyenv.Config{
 		Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -45,14 +46,21 @@ type plant struct {
 	broker *gpusim.Broker
 	engine *engine
 	dir    string
+	cache  string
 }
 
 // newPlant starts workers on simulated devices; change may change the configuration before that.
 func newPlant(t *testing.T, change func(*Config, *schedule.Config), configs ...gpusim.DeviceConfig) *plant {
 	t.Helper()
+	p := prepareSimPlant(t, change, configs...)
+	p.run()
+	return p
+}
+
+func prepareSimPlant(t *testing.T, change func(*Config, *schedule.Config), configs ...gpusim.DeviceConfig) *plant {
+	t.Helper()
 	t.Setenv("PDFMILL_SIM_TIME_SCALE", "0.001")
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "gpu")
+	socket := filepath.Join(t.TempDir(), "gpu")
 	for i := range configs {
 		if configs[i].TimeScale == 0 {
 			configs[i].TimeScale = 0.01
@@ -63,6 +71,25 @@ func newPlant(t *testing.T, change func(*Config, *schedule.Config), configs ...g
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
+	p := preparePlant(t, socket, change)
+	p.broker = broker
+	return p
+}
+
+// newCardPlant starts workers on the real card, where their memory is real.
+func newCardPlant(t *testing.T, change func(*Config, *schedule.Config)) *plant {
+	t.Helper()
+	p := preparePlant(t, gpuTorch, change)
+	if p.gpus == nil {
+		t.Fatal("PDFMILL_CARD_PYTHON is set, and there is no driver")
+	}
+	p.run()
+	return p
+}
+
+// preparePlant makes a plant whose workers are not started yet.
+func preparePlant(t *testing.T, gpu string, change func(*Config, *schedule.Config)) *plant {
+	t.Helper()
 	cache, err := config.CacheDir(os.Getenv("PDFMILL_CACHE"))
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +98,11 @@ func newPlant(t *testing.T, change func(*Config, *schedule.Config), configs ...g
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
+	dir := t.TempDir()
 	c := Config{
-		Serve: []string{engineSim}, GPU: "auto", GPUSim: socket, AllocConf: "expandable_segments:True", TimeoutBase: patience, TimeoutPage: time.Second,
+		Serve: []string{engineSim}, GPU: "auto", GPUSim: gpu, AllocConf: "expandable_segments:True", TimeoutBase: patience, TimeoutPage: time.Second,
 		Silence: patience, IdleUnload: time.Hour, ProbeEvery: time.Hour, RecycleAge: time.Hour, Scratch: filepath.Join(dir, "scratch"),
+		Runner: devicestest.CardPython(),
 	}
 	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
 		t.Fatal(err)
@@ -94,9 +123,7 @@ func newPlant(t *testing.T, change func(*Config, *schedule.Config), configs ...g
 		t.Fatal(err)
 	}
 	s.engines[engineSim] = e
-	p := &plant{Service: s, t: t, broker: broker, engine: e, dir: dir}
-	p.run()
-	return p
+	return &plant{Service: s, t: t, engine: e, dir: dir, cache: cache}
 }
 
 func (p *plant) run() {

@@ -18,6 +18,9 @@ const (
 	engineSim  = "sim"
 )
 
+// gpuTorch in place of a gpusim socket makes the engine sim use real GPUs.
+const gpuTorch = "torch"
+
 const (
 	mib = 1 << 20
 	gib = 1 << 30

@@ -35,7 +35,7 @@ type Config struct {
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
-	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"Socket of a gpusim broker, whose simulated GPUs are used instead; for tests."`
+	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"For tests, of the engine sim: socket of a gpusim broker, whose simulated GPUs are used instead of real ones; or torch: real ones, with memory that is real."`
 	AllocConf   string        `name:"alloc-conf" env:"PDFMILL_ALLOC_CONF" default:"expandable_segments:True" help:"Setting of PyTorch's allocator (PYTORCH_CUDA_ALLOC_CONF) for workers; empty: PyTorch's default."`
 	IdleUnload  time.Duration `name:"idle-unload" env:"PDFMILL_IDLE_UNLOAD" default:"10m" help:"A worker on a GPU leaves it after so long without work, and comes back when there is some."`
 	ProbeEvery  time.Duration `name:"probe-every" env:"PDFMILL_PROBE_EVERY" default:"1m" help:"How often an idle worker must prove that it can use its device."`
@@ -43,6 +43,9 @@ type Config struct {
 	Python      string        `name:"python" env:"PDFMILL_PYTHON" help:"Python interpreter to build the environment with; default: python3 from PATH."`
 
 	Marker MarkerConfig `embed:"" prefix:"marker-"`
+
+	// Runner is an interpreter that has the runner and its packages; empty: an environment is built. For tests.
+	Runner string `kong:"-"`
 
 	// Install hears of each step while the Python environment is created; may be nil.
 	Install func(step, detail string) `kong:"-"`
@@ -113,7 +116,7 @@ func (s *Service) openGPUs() ([]devices.Reading, error) {
 		return nil, nil
 	}
 	ctx := context.Background()
-	if s.config.GPUSim != "" {
+	if s.config.GPUSim != "" && s.config.GPUSim != gpuTorch {
 		sim, err := devices.OpenSim(ctx, s.config.GPUSim)
 		if err != nil {
 			return nil, err

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
 from typing import Any
+
+from .device import Stats
 
 
 class OutOfMemoryError(RuntimeError):
     """The device has no room. Named as PyTorch names it."""
 
 
-@dataclass(frozen=True)
-class Stats:
-    """Bytes, as the allocator counts them."""
-
-    allocated: int
-    reserved: int
-    peak_allocated: int
-    peak_reserved: int
-
-
 class SimDevice:
-    """One simulated device, attached to for the life of the process. Errors are RuntimeErrors with PyTorch's words."""
+    """One simulated device: see `device.Device`."""
 
     def __init__(self, path: str, device: str, *, expandable: bool) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -49,7 +40,7 @@ class SimDevice:
         self._do(op="reset_peak")
 
     def stats(self) -> Stats:
-        """Return the allocator's figures. Fails on a broken device, as the real one does."""
+        """Return the allocator's figures."""
         return Stats(**self._do(op="stats")["stats"])
 
     def kernel(self, seconds: float = 0.0, fault: str = "") -> None:

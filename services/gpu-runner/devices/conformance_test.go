@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
@@ -67,12 +68,65 @@ func TestNVMLConforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := m.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	_ = m.Close()
-	devicestest.RunConformance(t, devicestest.Subject{Open: func(t *testing.T) devices.Meter {
+	devicestest.SaveFigures(t, "nvml.json", list)
+	subject := devicestest.Subject{Open: func(t *testing.T) devices.Meter {
 		m, err := devices.OpenNVML()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
-	}})
+	}}
+	if devicestest.CardPython() != "" {
+		subject.HoldBytes, subject.Slack = 2<<30, 1<<30
+		subject.Hold = func(t *testing.T, device string, bytes int64) (int, func()) {
+			p := devicestest.StartProcess(t, device)
+			p.Alloc(bytes)
+			return p.PID(), p.Close
+		}
+	}
+	devicestest.RunConformance(t, subject)
+}
+
+// What the driver says while a process of another program works: it is seen to be busy, to get no colder than ice, and to hold what it took.
+func TestTheDriverSeesAStranger(t *testing.T) {
+	if devicestest.CardPython() == "" {
+		return // no card: see make test-gpu
+	}
+	m, err := devices.OpenNVML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	read := func() devices.Reading {
+		list, err := m.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list[0]
+	}
+	before := read()
+	p := devicestest.StartProcess(t, before.ID)
+	handle := p.Alloc(4 << 30)
+	p.Kernel(2 * time.Second)
+	after := read()
+	p.Free(handle)
+	given := read()
+	devicestest.SaveFigures(t, "driver.json", map[string]any{"before": before, "holding": after, "given_back": given, "pid": p.PID()})
+	if took := after.Used - before.Used; took < 4<<30 || took > 6<<30 {
+		t.Errorf("a process took 4 GiB and a context, and %d more bytes are used", took)
+	}
+	if back := after.Used - given.Used; back != 4<<30 {
+		t.Errorf("4 GiB were given back, and %d bytes less are used", back)
+	}
+	if after.Utilisation <= 0 || after.Temperature <= 0 {
+		t.Errorf("after two seconds of work: %+v", after)
+	}
+	if after.Xids != 0 || after.Lost != "" {
+		t.Errorf("healthy, and yet: %+v", after)
+	}
 }

@@ -1,7 +1,8 @@
-"""`sim`: stands in for marker on a simulated GPU. It allocates as marker does, takes as long, and fails on pages that ask.
+"""`sim`: stands in for marker on a GPU. It allocates as marker does, takes as long, and fails on pages that ask.
 
 It converts nothing. A page whose text holds `pdfmill-sim:WORD` fails as WORD says; `pdfmill-sim:WORD!` fails
-in the plain mode too. It runs only when asked for by name and with PDFMILL_GPUSIM naming the broker's socket.
+in the plain mode too. It runs only when asked for by name, and with PDFMILL_GPUSIM naming the socket of a gpusim
+broker, or `torch`: then the GPU is a real one, and so is the memory.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from pdfmill_runner.failures import EngineError, FailureClass
 from pdfmill_runner.protocol import PLAIN, Page
 
 if TYPE_CHECKING:
+    from pdfmill_runner.device import Device
     from pdfmill_runner.engine import Progress
     from pdfmill_runner.protocol import Convert
-    from pdfmill_runner.simdevice import SimDevice
 
 GIB = 1 << 30
 MODELS = 31 * GIB // 10  # with the context of 0.4 GiB, what marker 1.x holds when it does nothing
@@ -60,30 +61,20 @@ class SimEngine(Engine):
     def __init__(self) -> None:
         self._scale = float(os.environ.get("PDFMILL_SIM_TIME_SCALE", "1"))
         self._blocking = os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
-        self._device: SimDevice | None = None
+        self._device: Device | None = None
         self._sick = ""
         self._models: list[int] = []
 
     @property
     def device(self) -> str:
-        """The simulated device's name."""
+        """The device's name."""
         return os.environ.get("CUDA_VISIBLE_DEVICES") or "sim"
 
     def load(self) -> None:
         """Attach, then allocate what the models of marker 1.x would."""
         import pypdfium2  # noqa: F401, PLC0415 - this is what loading means
 
-        from pdfmill_runner.simdevice import SimDevice  # noqa: PLC0415
-
-        path = os.environ.get("PDFMILL_GPUSIM")
-        if not path:
-            raise EngineError(
-                FailureClass.ENGINE_MISSING, "the sim engine is for tests: PDFMILL_GPUSIM must name a gpusim socket"
-            )
-        conf = os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
-        self._device = SimDevice(
-            path, os.environ.get("CUDA_VISIBLE_DEVICES", ""), expandable="expandable_segments:True" in conf
-        )
+        self._device = attach(os.environ.get("PDFMILL_GPUSIM", ""))
         pause = random.SystemRandom().uniform(*LOAD_SECONDS) * self._scale / MODEL_PARTS
         for _ in range(MODEL_PARTS):
             self._models.append(self._device.alloc(MODELS // MODEL_PARTS))
@@ -170,6 +161,22 @@ class SimEngine(Engine):
             self._device.reset_peak()
         except RuntimeError:  # it is broken, and whoever asks next will be told so
             return
+
+
+def attach(where: str) -> Device:
+    """Become a process on a device: on a real one ("torch"), or on one of the broker at a socket."""
+    if not where:
+        raise EngineError(
+            FailureClass.ENGINE_MISSING, "the sim engine is for tests: PDFMILL_GPUSIM must name a gpusim socket, or be torch"
+        )
+    if where == "torch":
+        from pdfmill_runner.torchdevice import TorchDevice  # noqa: PLC0415
+
+        return TorchDevice()
+    from pdfmill_runner.simdevice import SimDevice  # noqa: PLC0415
+
+    conf = os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
+    return SimDevice(where, os.environ.get("CUDA_VISIBLE_DEVICES", ""), expandable="expandable_segments:True" in conf)
 
 
 def _die(fault: str) -> None:

@@ -124,10 +124,13 @@ func (s Subject) closed(t *testing.T) {
 
 func (s Subject) sees(t *testing.T) {
 	m := s.open(t)
-	device := read(t, m)[0].ID
-	pid, release := s.Hold(t, device, s.HoldBytes)
+	before := read(t, m)[0]
+	pid, release := s.Hold(t, before.ID, s.HoldBytes)
 	held := func() (int64, int64) {
 		r := read(t, m)[0]
+		if r.Processes == nil { // the driver doesn't say who holds what
+			return max(0, r.Used-before.Used), r.Used
+		}
 		return r.Processes[pid], r.Used
 	}
 	eventually(t, "the process holds what it took", func() bool {
