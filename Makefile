@@ -22,11 +22,12 @@ build:
 
 test: test-python test-go
 
-# Programs that the tests run beside ours: qpdf, which repairs damaged PDFs where the policy says so, and damages and locks them for tests.
+# Programs that the tests run beside ours: qpdf, which repairs damaged PDFs where the policy says so, and damages and locks them for tests; systemd-analyze, which
+# looks at the units in deploy/systemd.
 tools:
-	@command -v qpdf >/dev/null || { echo 'installing qpdf'; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-	  { $$SUDO apt-get install -y -q qpdf || { $$SUDO apt-get update -q && $$SUDO apt-get install -y -q qpdf; }; } >/dev/null; } || \
-	  { echo 'the tests need qpdf: install it with your package manager'; exit 1; }
+	@{ command -v qpdf && command -v systemd-analyze; } >/dev/null || { echo 'installing qpdf and systemd'; SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  { $$SUDO apt-get install -y -q qpdf systemd || { $$SUDO apt-get update -q && $$SUDO apt-get install -y -q qpdf systemd; }; } >/dev/null; } || \
+	  { echo 'the tests need qpdf and systemd-analyze: install them with your package manager'; exit 1; }
 
 test-go: build tools
 	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -race -timeout 20m work

@@ -1,0 +1,12 @@
+# Converts page ranges on NVIDIA GPUs: one on every node that has one that is large enough.
+service       = "gpu-runner"
+per_node      = true
+gpus          = 1
+gpu_memory    = "16 GiB"
+cpu           = 8000
+memory        = 16384
+disk          = 16384
+cache_volume  = "pdfmill-cache"
+kill_timeout  = "60s"
+start_timeout = "30m"
+settings      = { PDFMILL_SERVE = "marker,text" }

@@ -1,0 +1,3 @@
+# Watches the inboxes and takes in what is dropped there.
+service  = "ingest"
+settings = { PDFMILL_INBOX = "inbox" }

@@ -1,0 +1,196 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/nats-io/nats.go"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
+)
+
+// The keys of the store's owner; every service uses them here: who may do what is tested elsewhere.
+const rootKey, rootSecret = "root-access", "root-secret"
+
+func services() []string {
+	return []string{stage.Ingest, stage.Validator, stage.GPURunner, stage.Publisher}
+}
+
+// site is a place to deploy to: a CA, users, and where the servers listen.
+type site struct {
+	t      *testing.T
+	dir    string
+	ca     *pipelinetest.CA
+	users  string // folder that pdfmill topology users wrote
+	natsAt string // host:port
+	s3At   string
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
+	s.ca, s.users = pipelinetest.NewCA(t, s.dir), filepath.Join(s.dir, "users")
+	rig.Binary(t, "pdfmill") // building it takes longer than a command may
+	if out := rig.Run(t, "topology", "users", s.users); out.Code != 0 {
+		t.Fatal(out.Stderr)
+	}
+	return s
+}
+
+// cache is where Python environments are that tests share.
+func cache(t *testing.T) string {
+	t.Helper()
+	dir, err := config.CacheDir(os.Getenv("PDFMILL_CACHE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func (s *site) folder(names ...string) string {
+	s.t.Helper()
+	dir := filepath.Join(append([]string{s.dir}, names...)...)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	return dir
+}
+
+// binaries is a folder with pdfmill's binaries, as a release archive has them.
+func (s *site) binaries() string {
+	s.t.Helper()
+	dir := s.folder("bin")
+	for _, name := range []string{"pdfmill", "pdfmill-ingest", "pdfmill-validator", "pdfmill-gpu-runner", "pdfmill-publisher"} {
+		s.link(rig.Binary(s.t, name), filepath.Join(dir, name))
+	}
+	return dir
+}
+
+func (s *site) link(from, to string) {
+	s.t.Helper()
+	if err := os.Symlink(from, to); err != nil && !os.IsExist(err) {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) port() int {
+	s.t.Helper()
+	_, port, err := net.SplitHostPort(rig.FreeAddr(s.t))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return number
+}
+
+func (s *site) tls() *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(read(s.t, s.ca.File)))
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+}
+
+// listens waits until somebody takes connections there.
+func (s *site) listens(p *rig.Process, addr string) {
+	s.t.Helper()
+	p.Await("it listens on "+addr, func() bool {
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+// healthy waits until a path answers with 200.
+func (s *site) healthy(p *rig.Process, url string) {
+	s.t.Helper()
+	p.Await(url+" answers", func() bool {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		response, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: s.tls()}}).Do(request)
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+func (s *site) store() *minio.Client {
+	s.t.Helper()
+	client, err := minio.New(s.s3At, &minio.Options{
+		Creds: credentials.NewStaticV4(rootKey, rootSecret, ""), Secure: true, Transport: &http.Transport{TLSClientConfig: s.tls()},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return client
+}
+
+// passes drops a document as a stranger would, and waits for its Markdown.
+func (s *site) passes() {
+	s.t.Helper()
+	seed, err := nats.NkeyOptionFromSeed(filepath.Join(s.users, jet.RoleUser+".nk"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	nc, err := nats.Connect("tls://"+s.natsAt, seed, nats.RootCAs(s.ca.File))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer nc.Close()
+	events, err := nc.SubscribeSync("pdf.*")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+	samples, err := filepath.Glob("../../samples/*.pdf")
+	if err != nil || len(samples) == 0 {
+		s.t.Fatalf("no samples: %v", err)
+	}
+	content := []byte(read(s.t, samples[0]))
+	if _, err := s.store().PutObject(s.t.Context(), "inbox", "order.pdf", bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	m, err := events.NextMsg(2 * pipelinetest.Patience) // ingest lists every 30 s: nobody tells it
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if m.Subject != "pdf.converted" || m.Header.Get("ce-subject") != "inbox/order.pdf" {
+		s.t.Errorf("%s: %s", m.Subject, fmt.Sprintf("%.500s", m.Data))
+	}
+}

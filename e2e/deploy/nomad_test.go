@@ -1,0 +1,317 @@
+package deploy
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/pdfmill/pdfmill/e2e/deploy/nomad"
+	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+)
+
+const jobs = "../../deploy/nomad"
+
+// needed are the variables that have no default, of every job file; each takes what it declares.
+func needed() nomad.Vars {
+	return nomad.Vars{
+		"version": cty.StringVal("1.0.0"), "checksum": cty.StringVal("sha256:" + strings.Repeat("0", 64)), "releases": cty.StringVal("https://releases.test"),
+		"binary": cty.StringVal("https://releases.test/minio"),
+	}
+}
+
+func servers(addresses ...string) nomad.Vars {
+	all := make([]cty.Value, len(addresses))
+	for i, a := range addresses {
+		all[i] = cty.StringVal(a)
+	}
+	return nomad.Vars{"servers": cty.ListVal(all)}
+}
+
+func parse(t *testing.T, file string, vars nomad.Vars) *api.Job {
+	t.Helper()
+	job, err := nomad.Parse(filepath.Join(jobs, file), vars)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return job
+}
+
+// serviceJob is the job of a service by its file of variables.
+func serviceJob(t *testing.T, file string, more nomad.Vars) *api.Job {
+	t.Helper()
+	vars, err := nomad.ReadVars(filepath.Join(jobs, "cluster.vars.hcl"), filepath.Join(jobs, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parse(t, "pdfmill.nomad.hcl", vars.With(needed()).With(more))
+}
+
+// serviceFiles are the files of variables by service; gpu-runners have two.
+var serviceFiles = map[string]string{
+	"ingest.vars.hcl": "ingest", "validator.vars.hcl": "validator", "gpu-runner.vars.hcl": "gpu-runner", "gpu-runner-nvidia.vars.hcl": "gpu-runner",
+	"publisher.vars.hcl": "publisher",
+}
+
+// variants are the ways in which a job can be had.
+func variants() []nomad.Vars {
+	var all []nomad.Vars
+	for _, discovery := range []string{"nomad", "consul", "connect"} {
+		for _, yes := range []bool{false, true} {
+			all = append(all, nomad.Vars{"discovery": cty.StringVal(discovery), "vault": cty.BoolVal(yes), "tls": cty.BoolVal(!yes), "autoscale": cty.BoolVal(yes)})
+		}
+	}
+	return all
+}
+
+// TestJobFilesAreNomads: every file, in every variant, has only blocks and attributes that Nomad knows.
+func TestJobFilesAreNomads(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(jobs, "*.nomad.hcl"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d job files, %v", len(files), err)
+	}
+	for _, variant := range variants() {
+		for _, file := range files {
+			switch name := filepath.Base(file); name {
+			case "pdfmill.nomad.hcl":
+				for vars := range serviceFiles {
+					serviceJob(t, vars, variant)
+				}
+			case "nats.nomad.hcl", "minio.nomad.hcl":
+				parse(t, name, needed().With(variant).With(servers("10.0.0.1")))
+				parse(t, name, needed().With(variant).With(servers("10.0.0.1", "10.0.0.2", "10.0.0.3")).With(nomad.Vars{"nats_servers": cty.StringVal("10.0.0.1:4222")}))
+			default:
+				parse(t, name, needed().With(variant))
+			}
+		}
+	}
+}
+
+// TestWhatNomadDoesNotKnowIsRefused is the proof that the other tests would see a mistake.
+func TestWhatNomadDoesNotKnowIsRefused(t *testing.T) {
+	for wrong, want := range map[string]string{
+		`group "g" { cuont = 1 }`:                                     `"cuont"`,
+		`group "g" { updates {} }`:                                    `"updates"`,
+		`group "g" { count = "many" }`:                                "count",
+		"group \"g\" {\n restart { delay = \"5 seconds\" }\n}":        "delay",
+		"group \"g\" {\n task \"t\" {\n lifecycle {}\n}\n}":           "hook",
+		`group { count = 1 }`:                                         "labels",
+		`group "g" { count = var.none }`:                              "none",
+		"group \"g\" {\n count = local.none\n}":                       "none",
+		`group "g" { update = 3 }`:                                    `"update"`,
+		"group \"g\" {\n restart {}\n restart {}\n}":                  "second",
+		"group \"g\" {\n task \"t\" {\n env {\n A = [\"x\"]\n}\n}\n}": "A",
+	} {
+		file := filepath.Join(t.TempDir(), "wrong.nomad.hcl")
+		if err := os.WriteFile(file, []byte("job \"j\" {\n"+wrong+"\n}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nomad.Parse(file, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want it to name %s", wrong, err, want)
+		}
+	}
+}
+
+// TestServiceJobs: what the files promise an operator.
+func TestServiceJobs(t *testing.T) {
+	for file, service := range serviceFiles {
+		job := serviceJob(t, file, nil)
+		group := job.TaskGroups[0]
+		task := group.Tasks[0]
+		if *job.ID != "pdfmill-"+service || group.Services[0].Name != "pdfmill-"+service {
+			t.Errorf("%s: job %s, service %s", file, *job.ID, group.Services[0].Name)
+		}
+		// The drain of services is 20 s, that of the gpu-runner and its workers 30 s each.
+		if least := map[bool]time.Duration{true: 60 * time.Second, false: 25 * time.Second}[service == "gpu-runner"]; *task.KillTimeout < least {
+			t.Errorf("%s: kill_timeout %s cuts its drain off, it is %s at least", file, *task.KillTimeout, least)
+		}
+		if system := *job.Type == "system"; system == (*job.Update.Canary > 0) || system == *job.Update.AutoRevert || system == (group.ReschedulePolicy != nil && *group.ReschedulePolicy.Unlimited) {
+			t.Errorf("%s: a %s job with update %+v, reschedule %+v", file, *job.Type, job.Update, group.ReschedulePolicy)
+		}
+		if !*group.Disconnect.Replace || group.Disconnect.Reconcile == nil {
+			t.Errorf("%s: disconnect %+v", file, group.Disconnect)
+		}
+		if (service == "gpu-runner") != (len(group.Volumes) == 1) {
+			t.Errorf("%s: volumes %v", file, group.Volumes)
+		}
+	}
+	nvidia := serviceJob(t, "gpu-runner-nvidia.vars.hcl", nil).TaskGroups[0].Tasks[0].Resources.Devices
+	if len(nvidia) != 1 || nvidia[0].Name != "nvidia/gpu" || !reflect.DeepEqual(nvidia[0].Constraints, []*api.Constraint{{LTarget: "${device.attr.memory}", Operand: ">=", RTarget: "16 GiB"}}) {
+		t.Errorf("devices %+v", nvidia)
+	}
+	scaling := serviceJob(t, "gpu-runner.vars.hcl", nomad.Vars{"autoscale": cty.True}).TaskGroups[0].Scaling
+	if scaling == nil || *scaling.Min != 2 || *scaling.Max != 10 || !strings.Contains(fmt.Sprint(scaling.Policy), jet.StreamJobs) {
+		t.Errorf("scaling %+v", scaling)
+	}
+}
+
+// cloud is a site with a Nomad node.
+type cloud struct {
+	*site
+	node *nomad.Node
+}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	s := newSite(t)
+	cert, key := s.ca.Issue(s.dir, "server")
+	server := map[string]string{"ca": read(t, s.ca.File), "cert": read(t, cert), "key": read(t, key)}
+	secrets := map[string]map[string]string{
+		"nats": {"users": read(t, filepath.Join(s.users, "nats-users.conf"))}, "s3": {"root_access_key": rootKey, "root_secret_key": rootSecret},
+		"topology": {"nats_nkey": read(t, filepath.Join(s.users, jet.RoleAdmin+".nk"))},
+	}
+	maps.Copy(secrets["nats"], server)
+	maps.Copy(secrets["s3"], server)
+	for _, service := range services() {
+		secrets[service] = map[string]string{"nats_nkey": read(t, filepath.Join(s.users, service+".nk"))}
+	}
+	byPath := map[string]map[string]string{}
+	for name, items := range secrets {
+		if items["ca"] == "" {
+			maps.Copy(items, map[string]string{"ca": server["ca"], "s3_access_key": rootKey, "s3_secret_key": rootSecret})
+		}
+		byPath["nomad/jobs/pdfmill-"+name], byPath["kv/data/pdfmill/"+name] = items, items
+	}
+	s.folder("s3", "data")
+	s.folder("s3", "users")
+	return &cloud{s, &nomad.Node{
+		Dir: s.folder("alloc"), Name: "node-1", IP: "127.0.0.1", Secrets: byPath, Port: s.port,
+		Services: map[string][]nomad.Address{},
+		Volumes:  map[string]string{"pdfmill-cache": cache(t), "pdfmill-nats": s.folder("nats"), "pdfmill-s3": s.folder("s3")},
+		Artifacts: map[string]string{
+			"https://releases.test/pdfmill_1.0.0_linux_amd64.tar.gz":               s.binaries(),
+			"https://releases.test/v2.15.2/nats-server-v2.15.2-linux-amd64.tar.gz": s.program("nats-server"),
+			"https://releases.test/v1.8.0/versitygw_v1.8.0_Linux_x86_64.tar.gz":    s.program("versitygw"),
+		},
+	}}
+}
+
+// program is a folder with a stock server.
+func (s *site) program(name string) string {
+	s.t.Helper()
+	dir := s.folder("programs", name)
+	s.link(rig.Server(s.t, name), filepath.Join(dir, name))
+	return dir
+}
+
+// start runs what a job says and waits until its checks pass.
+func (c *cloud) start(job *api.Job) (*rig.Process, nomad.Task) {
+	c.t.Helper()
+	task, err := c.node.Prepare(job)
+	if err != nil {
+		c.t.Fatalf("%s: %v", *job.ID, err)
+	}
+	p := rig.Start(c.t, task.Environ(), task.Command, task.Args...)
+	for _, service := range job.TaskGroups[0].Services {
+		for _, check := range service.Checks {
+			label := check.PortLabel
+			if label == "" {
+				label = service.PortLabel
+			}
+			addr := task.Env["NOMAD_ADDR_"+label]
+			scheme := check.Protocol
+			if scheme == "" {
+				scheme = "http"
+			}
+			switch check.Type {
+			case "http":
+				c.healthy(p, scheme+"://"+addr+check.Path)
+			case "tcp":
+				c.listens(p, addr)
+			default:
+				c.t.Fatalf("a check of type %q", check.Type)
+			}
+		}
+		c.node.Services[service.Name] = append(c.node.Services[service.Name], nomad.Address{Address: c.node.IP, Port: task.Ports[service.PortLabel]})
+	}
+	return p, task
+}
+
+// servers starts NATS and the store as their jobs say.
+func (c *cloud) servers() (natsServer *rig.Process) {
+	c.t.Helper()
+	port := func() cty.Value { return cty.NumberIntVal(int64(c.port())) }
+	ports := cty.MapVal(map[string]cty.Value{"client": port(), "cluster": port(), "monitor": port()})
+	vars := needed()
+	delete(vars, "version") // the servers' have defaults
+	natsServer, task := c.start(parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports})))
+	c.natsAt = task.Env["NOMAD_ADDR_client"]
+	_, task = c.start(parse(c.t, "versitygw.nomad.hcl", vars.With(nomad.Vars{"port": port()})))
+	c.s3At = task.Env["NOMAD_ADDR_s3"]
+	return natsServer
+}
+
+// TestWhatTheJobsSayRuns: NATS, the store, the topology and the services are started as the files say, and a document goes through.
+func TestWhatTheJobsSayRuns(t *testing.T) {
+	c := newCloud(t)
+	natsServer := c.servers()
+	topology, _ := c.start(parse(t, "topology.nomad.hcl", needed().With(nomad.Vars{"replicas": cty.NumberIntVal(1)})))
+	if code := topology.Wait(30 * time.Second); code != 0 {
+		t.Fatalf("topology: exit %d\n%s", code, topology.Log())
+	}
+	limits := map[*rig.Process]time.Duration{}
+	for file := range serviceFiles {
+		if file == "gpu-runner-nvidia.vars.hcl" { // its engine wants a GPU
+			continue
+		}
+		job := serviceJob(t, file, nil)
+		p, _ := c.start(job)
+		limits[p] = *job.TaskGroups[0].Tasks[0].KillTimeout
+	}
+	c.passes()
+	for p, limit := range limits {
+		if code := p.Stop(limit); code != 0 {
+			t.Errorf("exit %d after SIGTERM\n%s", code, p.Log())
+		}
+	}
+	natsServer.Signal(syscall.SIGUSR2) // what the job says: lame duck
+	if code := natsServer.Wait(75 * time.Second); code != 0 {
+		t.Errorf("nats-server: exit %d\n%s", code, natsServer.Log())
+	}
+}
+
+// TestVariantsSayTheSame: Vault instead of Nomad's variables, and Consul instead of Nomad's services, change where things come from and not what they are.
+func TestVariantsSayTheSame(t *testing.T) {
+	c := newCloud(t)
+	c.node.Services = map[string][]nomad.Address{"pdfmill-nats": {{Address: "10.0.0.1", Port: 4222}, {Address: "10.0.0.2", Port: 4222}}, "pdfmill-s3": {{Address: "10.0.0.3", Port: 9000}, {Address: "10.0.0.4", Port: 9000}}}
+	of := func(discovery string, vault bool) nomad.Task {
+		job := serviceJob(t, "ingest.vars.hcl", nomad.Vars{"discovery": cty.StringVal(discovery), "vault": cty.BoolVal(vault)})
+		if task := job.TaskGroups[0].Tasks[0]; vault != (task.Vault != nil) {
+			t.Errorf("vault %v, and the task has %+v", vault, task.Vault)
+		}
+		task, err := c.node.Prepare(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	plain := of("nomad", false)
+	if got := plain.Env["PDFMILL_NATS_URL"]; got != "tls://10.0.0.1:4222,tls://10.0.0.2:4222" {
+		t.Errorf("NATS at %s", got)
+	}
+	if got := plain.Env["PDFMILL_S3_ENDPOINT"]; got != "https://10.0.0.3:9000" {
+		t.Errorf("S3 at %s", got)
+	}
+	if got := slices.Sorted(maps.Keys(plain.Files)); !slices.Equal(got, []string{"secrets/ca.pem", "secrets/nats.nk", "secrets/s3.key", "secrets/servers.env"}) {
+		t.Errorf("files %v", got)
+	}
+	for _, other := range []nomad.Task{of("consul", false), of("nomad", true)} {
+		if !maps.Equal(other.Files, plain.Files) {
+			t.Errorf("files %v, want %v", other.Files, plain.Files)
+		}
+	}
+	mesh := of("connect", true)
+	if got := mesh.Env["PDFMILL_NATS_URL"] + " " + mesh.Env["PDFMILL_S3_ENDPOINT"]; got != "tls://127.0.0.1:4222 https://127.0.0.1:9000" {
+		t.Errorf("through the mesh: %s", got)
+	}
+}
