@@ -62,7 +62,7 @@ func (c *deadDrop) Run(g *globals, std streams) error {
 			fmt.Fprintf(std.out, "%d dropped\n", n)
 		}
 		if errors.Is(err, deadletter.ErrNotFound) {
-			return exit{exitSome, err}
+			return exit{exitSome, fmt.Errorf("%w (list them with: pdfmill dead ls --all)", err)}
 		}
 		return err
 	})

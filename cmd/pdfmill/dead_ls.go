@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -159,6 +160,7 @@ func printDead(w io.Writer, e deadletter.Entry) error {
 			fmt.Fprintf(table, "\t%s\n", link)
 		}
 	}
+	row("left out", strings.Join(e.Cut, ", "))
 	if e.Replayed {
 		row("replayed", fmt.Sprintf("%s by %s, %d times", e.ReplayedAt.Local().Format(time.DateTime), e.By, e.Count))
 	}

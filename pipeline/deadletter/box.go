@@ -118,7 +118,7 @@ func (b *Box) annotate(ctx context.Context, e *Entry, known map[string]Mark) err
 	mark, ok := known[e.Job.Drop]
 	if !ok {
 		var err error
-		if mark, _, err = b.mark(ctx, e.Job.Drop); err != nil {
+		if mark, err = b.mark(ctx, e.Job.Drop); err != nil {
 			return err
 		}
 		known[e.Job.Drop] = mark

@@ -17,51 +17,95 @@ type Mark struct {
 	ReplayedAt time.Time `json:"replayed_at"`
 	By         string    `json:"by"`
 	Count      int       `json:"count"`
+	// Begun is a pass whose message somebody was about to publish, and did perhaps, when it is later than Pass: that one died, or has not come to recording it.
+	Begun int `json:"begun,omitempty"`
+
+	revision uint64    // of the key, 0: there is none
+	written  time.Time // by the server's clock
 }
 
-// mark reads a drop's mark; a drop that was never replayed has the zero Mark and revision 0.
-func (b *Box) mark(ctx context.Context, drop string) (m Mark, revision uint64, err error) {
+// begunFor is how long a pass that was begun and not recorded may be begun again: half of the broker's memory for message ids, so that two messages about it are
+// one. Afterwards it may have been through, and is left alone: there is a next one.
+var begunFor = 5 * time.Minute
+
+// mark reads a drop's mark; a drop that was never replayed has the zero Mark.
+func (b *Box) mark(ctx context.Context, drop string) (m Mark, err error) {
 	if !isDrop(drop) {
-		return m, 0, nil // a message that could not be read belongs to no drop
+		return m, nil // a message that could not be read belongs to no drop
 	}
 	entry, err := b.marks.Get(ctx, drop)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return m, 0, nil
+		return m, nil
 	}
 	if err != nil {
-		return m, 0, fmt.Errorf("replay mark of drop %s: %w", drop, err)
+		return m, fmt.Errorf("replay mark of drop %s: %w", drop, err)
 	}
 	if err := json.Unmarshal(entry.Value(), &m); err != nil {
-		return m, 0, fmt.Errorf("replay mark of drop %s: %w", drop, err)
+		return m, fmt.Errorf("replay mark of drop %s: %w", drop, err)
 	}
-	return m, entry.Revision(), nil
+	m.revision, m.written = entry.Revision(), entry.Created()
+	return m, nil
+}
+
+// write replaces a mark that was read, by compare-and-set: done is false when somebody else came first.
+func (b *Box) write(ctx context.Context, drop string, m Mark) (done bool, err error) {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return false, fmt.Errorf("marshal replay mark of drop %s: %w", drop, err)
+	}
+	if m.revision == 0 {
+		_, err = b.marks.Create(ctx, drop, data)
+	} else {
+		_, err = b.marks.Update(ctx, drop, data, m.revision)
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case lostRace(err):
+		return false, nil
+	}
+	return false, fmt.Errorf("write replay mark of drop %s: %w", drop, err)
+}
+
+// begin notes that a pass, the next as far as the caller knows, is about to be started, and returns which that is: 0 when somebody else started it meanwhile.
+func (b *Box) begin(ctx context.Context, drop string, next int) (pass int, err error) {
+	for done := false; !done; {
+		m, err := b.mark(ctx, drop)
+		if err != nil || m.Pass >= next {
+			return 0, err
+		}
+		if pass = next; m.Begun >= pass {
+			info, err := b.stream.Info(ctx)
+			if err != nil {
+				return 0, fmt.Errorf("ask %s for the time: %w", Stream, err)
+			}
+			if age := info.TimeStamp.Sub(m.written); age >= 0 && age < begunFor {
+				return m.Begun, nil
+			}
+			pass = m.Begun + 1
+		}
+		m.Begun = pass
+		if done, err = b.write(ctx, drop, m); err != nil {
+			return 0, err
+		}
+	}
+	return pass, nil
 }
 
 // raise records that a pass was started, by compare-and-set. It reports false when somebody else recorded it first: the pass
 // itself is then theirs and ours alike, because its message has one id.
 func (b *Box) raise(ctx context.Context, drop string, pass int, by string, now time.Time) (bool, error) {
 	for {
-		m, revision, err := b.mark(ctx, drop)
+		m, err := b.mark(ctx, drop)
 		if err != nil {
 			return false, err
 		}
 		if m.Pass >= pass {
 			return false, nil
 		}
-		data, err := json.Marshal(Mark{Pass: pass, ReplayedAt: now.UTC(), By: by, Count: m.Count + 1})
-		if err != nil {
-			return false, fmt.Errorf("marshal replay mark of drop %s: %w", drop, err)
-		}
-		if revision == 0 {
-			_, err = b.marks.Create(ctx, drop, data)
-		} else {
-			_, err = b.marks.Update(ctx, drop, data, revision)
-		}
-		switch {
-		case err == nil:
-			return true, nil
-		case !lostRace(err):
-			return false, fmt.Errorf("write replay mark of drop %s: %w", drop, err)
+		m.Pass, m.ReplayedAt, m.By, m.Count = pass, now.UTC(), by, m.Count+1
+		if done, err := b.write(ctx, drop, m); done || err != nil {
+			return done, err
 		}
 	}
 }
@@ -69,7 +113,7 @@ func (b *Box) raise(ctx context.Context, drop string, pass int, by string, now t
 // NextPass starts the pass of a drop that follows after: publish sends it, before it is recorded. The outcome is Replayed, WouldReplay in a dry run, or Already
 // when somebody else started the same pass meanwhile, which then is one.
 func (b *Box) NextPass(ctx context.Context, drop string, after int, by string, dryRun bool, publish func(pass int) error) (outcome string, err error) {
-	mark, _, err := b.mark(ctx, drop)
+	mark, err := b.mark(ctx, drop)
 	if err != nil {
 		return "", err
 	}
@@ -79,10 +123,17 @@ func (b *Box) NextPass(ctx context.Context, drop string, after int, by string, d
 	if dryRun {
 		return WouldReplay, nil
 	}
-	if err := publish(after + 1); err != nil {
+	pass, err := b.begin(ctx, drop, after+1)
+	if err != nil {
 		return "", err
 	}
-	first, err := b.raise(ctx, drop, after+1, by, time.Now())
+	if pass == 0 {
+		return Already, nil
+	}
+	if err := publish(pass); err != nil {
+		return "", err
+	}
+	first, err := b.raise(ctx, drop, pass, by, time.Now())
 	if err != nil {
 		return "", err
 	}

@@ -2,22 +2,15 @@ package deadletter
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// maxDetail bounds, in bytes, the evidence kept in a record, so that record and payload fit a message.
-const maxDetail = 64 << 10
-
-// Publish stores a record once, however often it is called, and returns its place in the stream.
+// Publish stores a record once, however often it is called, and returns its place in the stream. What is larger than the server takes in one message is cut.
 func Publish(ctx context.Context, js jetstream.JetStream, r Record) (seq uint64, err error) {
-	if len(r.Detail) > maxDetail {
-		r.Detail = "…" + r.Detail[len(r.Detail)-maxDetail:]
-	}
-	data, err := json.Marshal(r)
+	data, err := r.fit(int(js.Conn().MaxPayload()) - headerRoom)
 	if err != nil {
 		return 0, fmt.Errorf("marshal dead letter %s: %w", r.ID, err)
 	}

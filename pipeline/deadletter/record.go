@@ -41,6 +41,8 @@ type Record struct {
 	DiedAt       time.Time `json:"died_at"`
 	Host         string    `json:"host"`
 	Version      string    `json:"version"` // of pdfmill
+
+	Cut []string `json:"cut,omitempty"` // what did not fit a message of the server's
 }
 
 // RecordID is the same for every attempt to bury the same message, so that it is buried once.

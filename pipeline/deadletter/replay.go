@@ -63,9 +63,9 @@ type Report struct {
 	Refused  int
 }
 
-// Replay sends the drops of the selected dead letters through once more, each as its next pass. It publishes first and marks then: a replay that
-// dies in between publishes the same message id again, and one that is interrupted goes on where it was when called again. Two replays
-// at once start each pass once.
+// Replay sends the drops of the selected dead letters through once more, each as its next pass. It notes the pass, publishes, and records then that
+// it did: a replay that dies in between publishes the same message id again, or, when the broker may have forgotten it, another pass. One that is
+// interrupted goes on where it was when called again. Two replays at once start each pass once.
 func (b *Box) Replay(ctx context.Context, f Filter, o Options) (Report, error) {
 	if o.From != "" && o.From != FromStage && o.From != FromStart {
 		return Report{}, fmt.Errorf("replay: from %q is neither %s nor %s", o.From, FromStage, FromStart)
@@ -154,7 +154,7 @@ func (b *Box) step(ctx context.Context, p pick, o Options) (Step, error) {
 		s.Outcome, s.Err = Refused, errors.New("its message could not be read, so nobody knows which document it is about (drop the document into the inbox again)")
 		return s, nil
 	}
-	mark, _, err := b.mark(ctx, drop)
+	mark, err := b.mark(ctx, drop)
 	if err != nil {
 		return s, err
 	}
@@ -170,6 +170,18 @@ func (b *Box) step(ctx context.Context, p pick, o Options) (Step, error) {
 	if o.DryRun {
 		s.Outcome = WouldReplay
 		return s, nil
+	}
+	pass, err := b.begin(ctx, drop, s.Pass)
+	if err != nil {
+		return s, err
+	}
+	if pass == 0 {
+		s.Outcome = Already
+		return s, nil
+	}
+	s.Pass = pass
+	if s.Output, err = o.Make(s.Record, s.Pass, o.Set, o.From == FromStart); err != nil {
+		return s, err
 	}
 	if err := o.Publish(ctx, s.Output); err != nil {
 		return s, err

@@ -223,6 +223,29 @@ func TestDyingBetweenPublishAndMarkStartsOnePass(t *testing.T) {
 	}
 }
 
+// TestAPassThatMayHaveBeenThroughIsLeftAlone: whoever died between publish and mark long ago has perhaps started a pass that ended since; doing it again could end it
+// twice.
+func TestAPassThatMayHaveBeenThroughIsLeftAlone(t *testing.T) {
+	letters := many(1)
+	dead, broker, _ := box(t, letters...)
+	o := options(broker)
+	died := errors.New("died")
+	o.Publish = func(context.Context, ...stage.Output) error { return died }
+	if _, err := dead.Replay(t.Context(), deadletter.Filter{}, o); !errors.Is(err, died) {
+		t.Fatalf("error %v", err)
+	}
+	defer deadletter.SetBegunFor(0)() // a night later
+	if report, err := dead.Replay(t.Context(), deadletter.Filter{}, options(broker)); err != nil || report.Replayed != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if got, want := queued(t, broker), wanted(2, letters...); !slices.Equal(got, want) {
+		t.Errorf("queued %v, want %v", got, want)
+	}
+	if report, err := dead.Replay(t.Context(), deadletter.Filter{}, options(broker)); err != nil || report.Replayed != 0 || report.Already != 1 {
+		t.Errorf("once more: %+v, %v", report, err)
+	}
+}
+
 func TestRateHoldsBack(t *testing.T) {
 	dead, broker, _ := box(t, many(2)...)
 	ctx, cancel := context.WithCancel(t.Context())

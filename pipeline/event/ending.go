@@ -15,7 +15,7 @@ import (
 // A lost range does not end its document: the publisher hears of the lost pages and decides. Everything else does, a cancellation in any stage too.
 // seq is the record's place in the stream of dead letters.
 func Ending(r deadletter.Record, seq uint64, now time.Time) []stage.Output {
-	if r.Stage == stage.GPURunner && r.Class != failure.Cancelled {
+	if r.Stage == stage.GPURunner && r.Class != failure.Cancelled && len(r.Cut) == 0 { // of what was cut, the message is nothing to go on from
 		var m Range
 		if json.Unmarshal(r.Payload, &m) == nil && m.Validate() == nil {
 			return []stage.Output{lost(r, m).Output()}

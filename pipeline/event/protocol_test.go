@@ -29,17 +29,31 @@ type protocol struct {
 	known map[string]bool // message ids that the broker remembers
 	told  []told          // PDF_EVENTS
 	dead  map[string]deadletter.Record
-	marks map[string]int // passes started by replays, by drop
+	marks map[string]int     // passes started by replays, by drop
+	begun map[string]int     // passes that a replay was about to start, or did, by drop
+	stale map[string]int     // those begun before the broker forgot ids
+	ran   map[string]job.Job // passes that were started
 
-	good     map[string]pages.Set // by job
+	store    map[string]bool      // keys of good results and of a sweep's marks, as they are
 	degraded map[string]pages.Set // by pass
 	lost     map[string]pages.Set // by pass
 	ends     map[string]string    // passes that a dead letter ended
 	failed   map[string]bool      // passes whose end is kept as failed
 	revision map[string]bool      // passes that made a revision
 
+	cancelled map[string]bool // passes that nobody wants
+	sweep     sweep
+
 	drops []job.Job
 	total int // pages of every document
+}
+
+// sweep is how far a sweep of the results has come: a process may die, and documents go on, between any two steps.
+type sweep struct {
+	step    int
+	objects []string // listed
+	top     int64    // highest generation among them
+	live    bool
 }
 
 type delivery struct {
@@ -68,17 +82,20 @@ const rangePages = 3
 
 func newProtocol(t *rapid.T) *protocol {
 	p := &protocol{
-		work: map[int]*delivery{}, known: map[string]bool{}, dead: map[string]deadletter.Record{}, marks: map[string]int{}, good: map[string]pages.Set{},
+		work: map[int]*delivery{}, known: map[string]bool{}, dead: map[string]deadletter.Record{}, marks: map[string]int{}, begun: map[string]int{}, stale: map[string]int{}, ran: map[string]job.Job{}, store: map[string]bool{}, cancelled: map[string]bool{},
 		degraded: map[string]pages.Set{}, lost: map[string]pages.Set{}, failed: map[string]bool{}, ends: map[string]string{}, revision: map[string]bool{},
 		total: rapid.IntRange(1, 8).Draw(t, "pages"),
 	}
-	for i := range rapid.IntRange(1, 2).Draw(t, "drops") { // of the same document
-		source := document.Source{Bucket: "inbox", Key: fmt.Sprintf("%d.pdf", i), Size: 7, SHA256: strings.Repeat("ab", 32)}
-		j := job.New(source, job.Default(), "", time.Unix(0, 0))
-		p.drops = append(p.drops, j)
-		p.publish(event.Ingested{Job: j}.Output())
-	}
+	p.drop()
 	return p
+}
+
+// drop drops the same document under another name.
+func (p *protocol) drop() {
+	source := document.Source{Bucket: "inbox", Key: fmt.Sprintf("%d.pdf", len(p.drops)), Size: 7, SHA256: strings.Repeat("ab", 32)}
+	j := job.New(source, job.Default(), "", time.Unix(0, 0))
+	p.drops = append(p.drops, j)
+	p.publish(event.Ingested{Job: j}.Output())
 }
 
 // ended reports whether the end of a message's pass is told.
@@ -103,6 +120,9 @@ func (p *protocol) publish(outputs ...stage.Output) {
 		if err != nil {
 			panic(err)
 		}
+		if m, is := o.Body.(event.Ingested); is {
+			p.ran[m.PassID()] = m.Job
+		}
 		p.next++
 		p.work[p.next] = &delivery{subject: o.Subject, data: data}
 	}
@@ -125,6 +145,11 @@ func (p *protocol) deliver(t *rapid.T, calm bool) {
 		if p.ends[about.PassID()] == pending {
 			p.tell(about.Job)
 		}
+		delete(p.work, seq)
+		return
+	}
+	if p.cancelled[about.PassID()] {
+		p.endCancelled(about.Job)
 		delete(p.work, seq)
 		return
 	}
@@ -161,7 +186,12 @@ func (p *protocol) validate(t *rapid.T, seq int, d *delivery, calm bool) []stage
 		return p.bury(seq, d, stage.Validator, failure.PDFCorrupt, m.Job, nil)
 	}
 	want := pages.Set{{First: 1, Last: p.total}}
-	missing := want.Subtract(p.good[m.ID])
+	for key := range p.store {
+		if floor, ok := job.ParseSweepMark(strings.TrimPrefix(key, m.Prefix()+"ranges/")); ok {
+			m.Generation = max(m.Generation, floor)
+		}
+	}
+	missing := want.Subtract(p.good(m.Job))
 	if len(missing) == 0 {
 		return []stage.Output{event.Rendered{Job: m.Job, Engine: "text", Total: p.total, Want: want, Cached: true}.Output()}
 	}
@@ -188,14 +218,14 @@ func (p *protocol) convert(t *rapid.T, seq int, d *delivery, calm bool) []stage.
 	case outcome == "well" && m.Mode == event.ModePlain:
 		add(p.degraded, m.PassID(), m.Range)
 	case outcome == "well":
-		add(p.good, m.ID, m.Range)
+		p.store[m.RangePrefix(m.Range)] = true
 	case m.Mode == event.ModePlain:
 		return p.bury(seq, d, stage.GPURunner, failure.EngineError, m.Job, &m.Range)
 	case outcome == "a page fails":
 		bad := m.Range.First + rapid.IntRange(0, m.Range.Len()-1).Draw(t, "page")
 		for page := m.Range.First; page <= m.Range.Last; page++ {
 			if page != bad {
-				add(p.good, m.ID, pages.Range{First: page, Last: page})
+				p.store[m.RangePrefix(pages.Range{First: page, Last: page})] = true
 			}
 		}
 		m.Range, m.Mode = pages.Range{First: bad, Last: bad}, event.ModePlain
@@ -223,7 +253,7 @@ func (p *protocol) join(d *delivery) []stage.Output {
 	if p.failed[pass] {
 		return []stage.Output{event.Terminal(m.Job, event.SubjectFailed, event.Failed{}, time.Time{})}
 	}
-	through := union(p.good[m.ID], p.degraded[pass])
+	through := union(p.good(m.Job), p.degraded[pass])
 	if !union(through, p.lost[pass]).Covers(m.Want) {
 		return nil
 	}
@@ -263,14 +293,117 @@ func (p *protocol) replay(t *rapid.T) {
 	if r.Job.Pass < p.marks[r.Job.Drop] || p.marks[r.Job.Drop] >= 2 {
 		return
 	}
-	out, err := event.Replay(r, r.Job.Pass+1, nil, false)
-	if err != nil {
-		t.Fatal(err)
+	p.nextPass(t, r.Job.Drop, r.Job.Pass, func(pass int) stage.Output {
+		out, err := event.Replay(r, pass, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	})
+}
+
+// nextPass is deadletter.Box's: it notes the pass, publishes, and records that it did, or dies before each.
+func (p *protocol) nextPass(t *rapid.T, drop string, after int, start func(pass int) stage.Output) {
+	pass := max(p.marks[drop], after) + 1
+	if p.begun[drop] >= pass {
+		if pass = p.begun[drop]; p.stale[drop] >= pass {
+			pass++
+		}
 	}
-	p.publish(out)
+	p.begun[drop] = pass
+	if rapid.IntRange(0, 5).Draw(t, "dies before") == 0 {
+		return
+	}
+	p.publish(start(pass))
 	if rapid.Bool().Draw(t, "marks") {
-		p.marks[r.Job.Drop] = r.Job.Pass + 1
+		p.marks[drop] = pass
 	}
+}
+
+// good are the pages whose results a pass may use.
+func (p *protocol) good(j job.Job) (all pages.Set) {
+	for key := range p.store {
+		dir := strings.TrimSuffix(strings.TrimPrefix(key, j.Prefix()+"ranges/"), "/")
+		if r, generation, err := job.ParseRangeDir(dir); err == nil && generation >= j.Generation {
+			all = union(all, pages.Set{r})
+		}
+	}
+	return all
+}
+
+// reconvert starts the next pass of a drop that has ended, of a generation that the clock of whoever asks gives, right or wrong.
+func (p *protocol) reconvert(t *rapid.T) {
+	j := rapid.SampledFrom(p.drops).Draw(t, "drop")
+	if j.Pass = p.marks[j.Drop]; j.Pass >= 2 || !slices.ContainsFunc(p.told, func(x told) bool { return x.id == event.TerminalID(j) }) {
+		return
+	}
+	j.Generation = rapid.Int64Range(1, 4).Draw(t, "generation")
+	p.nextPass(t, j.Drop, j.Pass, func(pass int) stage.Output {
+		j.Pass = pass
+		return event.Ingested{Job: j}.Output()
+	})
+}
+
+// cancel marks the passes of the queue as unwanted, and ends them, or dies before.
+func (p *protocol) cancel(t *rapid.T) {
+	passes := map[string]job.Job{}
+	for _, d := range p.work {
+		var m event.Ingested
+		unmarshal(d, &m)
+		passes[m.PassID()] = m.Job
+	}
+	for _, pass := range slices.Sorted(maps.Keys(passes)) {
+		p.cancelled[pass] = true
+	}
+	if rapid.Bool().Draw(t, "ends them") {
+		for _, pass := range slices.Sorted(maps.Keys(passes)) {
+			p.endCancelled(passes[pass])
+		}
+	}
+}
+
+// endCancelled is the broker's: one dead letter and one end, unless the pass has one.
+func (p *protocol) endCancelled(j job.Job) {
+	if p.ends[j.PassID()] == "" {
+		d := &delivery{data: []byte("{}")}
+		p.bury(0, d, "cancel "+j.PassID(), failure.Cancelled, j, nil)
+	}
+	p.tell(j)
+}
+
+// sweepOn goes on with the sweep of the document's results by one step, or begins anew.
+func (p *protocol) sweepOn(t *rapid.T) {
+	j, s := p.drops[0], &p.sweep
+	if rapid.IntRange(0, 9).Draw(t, "sweeper dies") == 0 {
+		*s = sweep{}
+	}
+	switch s.step {
+	case 0:
+		*s = sweep{}
+		for key := range p.store {
+			s.objects = append(s.objects, key)
+			name := strings.TrimSuffix(strings.TrimPrefix(key, j.Prefix()+"ranges/"), "/")
+			if _, generation, err := job.ParseRangeDir(name); err == nil {
+				s.top = max(s.top, generation)
+			}
+			if generation, ok := job.ParseSweepMark(name); ok {
+				s.top = max(s.top, generation)
+			}
+		}
+	case 1:
+		mark := j.SweepMark(max(s.top+1, rapid.Int64Range(1, 4).Draw(t, "generation")))
+		p.store[mark] = true
+		s.objects = append(s.objects, mark)
+	case 2:
+		s.live = len(p.work) > 0 // the queue holds this document only
+	case 3:
+		for _, key := range s.objects {
+			if !s.live {
+				delete(p.store, key)
+			}
+		}
+	}
+	s.step = (s.step + 1) % 4
 }
 
 // once checks what must hold at any time: no pass has two ends.
@@ -300,7 +433,32 @@ func TestProtocol(t *testing.T) {
 					p.replay(t)
 				}
 			},
-			"forget": func(t *rapid.T) { p.known = map[string]bool{} },
+			"drop again": func(*rapid.T) {
+				if len(p.drops) < 4 {
+					p.drop()
+				}
+			},
+			"reconvert": p.reconvert,
+			"quiet": func(t *rapid.T) { // everything is worked off
+				for len(p.work) > 0 {
+					p.deliver(t, true)
+					p.once(t)
+				}
+			},
+			"sweep": func(t *rapid.T) {
+				for range rapid.IntRange(1, 3).Draw(t, "steps") {
+					p.sweepOn(t)
+				}
+			},
+			"cancel": func(t *rapid.T) {
+				if len(p.work) > 0 && rapid.IntRange(0, 4).Draw(t, "cancels") == 0 {
+					p.cancel(t)
+				}
+			},
+			"forget": func(*rapid.T) { // a night passes
+				p.known = map[string]bool{}
+				maps.Copy(p.stale, p.begun)
+			},
 			"crash loop": func(t *rapid.T) { // a message that was delivered too often is buried by somebody else
 				for seq, d := range p.work {
 					if d.attempts < 4 || !strings.HasPrefix(d.subject, "pdf.validated.") {
@@ -318,21 +476,20 @@ func TestProtocol(t *testing.T) {
 				}
 			},
 		})
-		for range 10_000 { // the storm is over: everything left is worked off
+		for range 10_000 { // the storm is over: everything left is worked off, while a sweep goes on
 			if len(p.work) == 0 {
 				break
 			}
+			p.sweepOn(t)
 			p.deliver(t, true)
 			p.once(t)
 		}
 		if len(p.work) > 0 {
 			t.Fatalf("%d messages are never done", len(p.work))
 		}
-		for _, j := range p.drops {
-			for j.Pass = 0; j.Pass <= p.marks[j.Drop]; j.Pass++ {
-				if id := event.TerminalID(j); !slices.ContainsFunc(p.told, func(x told) bool { return x.id == id }) {
-					t.Fatalf("pass %d of %s has no end", j.Pass, j.Drop)
-				}
+		for _, j := range p.ran {
+			if id := event.TerminalID(j); !slices.ContainsFunc(p.told, func(x told) bool { return x.id == id }) {
+				t.Fatalf("pass %d of %s has no end", j.Pass, j.Drop)
 			}
 		}
 	})

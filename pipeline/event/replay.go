@@ -36,7 +36,7 @@ func Replay(r deadletter.Record, pass int, set map[string]string, fromStart bool
 
 func replayDropped(r deadletter.Record, pass int, set map[string]string) (stage.Output, error) {
 	d := NewDropped(r.Job.Source)
-	if r.Stage == stage.Ingest {
+	if r.Stage == stage.Ingest && len(r.Cut) == 0 {
 		d = Dropped{}
 		if err := json.Unmarshal(r.Payload, &d); err != nil {
 			return stage.Output{}, fmt.Errorf("replay dead letter %s: decode its message: %w", r.ID, err)

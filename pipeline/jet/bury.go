@@ -37,6 +37,7 @@ func messageID(headers nats.Header, sequence uint64) string {
 
 // bury publishes the dead letter, then what ends the job.
 func (b *Broker) bury(ctx context.Context, r deadletter.Record) ([]stage.Output, error) {
+	r.Bound()
 	seq, err := deadletter.Publish(ctx, b.js, r)
 	if err != nil {
 		return nil, err

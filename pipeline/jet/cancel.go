@@ -15,8 +15,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 )
 
-// Cancellation says that nobody wants the passes of a job that began by then: the value of the job's key in the KV bucket pdf_ends. What is dropped or replayed
-// later is wanted again.
+// Cancellation says that nobody wants a pass of a job: the value of the pass' key in the KV bucket pdf_ends. Another pass, dropped or replayed later, is wanted.
 type Cancellation struct {
 	Job string    `json:"job"`
 	At  time.Time `json:"at"`
@@ -31,30 +30,22 @@ func (b *Broker) Cancel(ctx context.Context, by string, match func(job.Job) bool
 	if err != nil {
 		return nil, missing("KV bucket "+KVEnds, err)
 	}
-	wanted := map[string]Cancellation{}
+	wanted := map[string]Cancellation{} // by pass
 	for q, err := range b.Queue(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if q.Work.ID == "" || !match(q.Work) {
-			continue
+		if q.Work.ID != "" && match(q.Work) {
+			wanted[q.Work.PassID()] = Cancellation{Job: q.Work.ID, At: time.Now().UTC(), By: by}
 		}
-		c, known := wanted[q.Work.ID]
-		if !known {
-			c = Cancellation{Job: q.Work.ID, At: time.Now().UTC(), By: by}
-		}
-		if began := q.Work.Began(); began.After(c.At) { // by another machine's clock
-			c.At = began
-		}
-		wanted[q.Work.ID] = c
 	}
-	for id, c := range wanted {
+	for pass, c := range wanted {
 		data, err := json.Marshal(c)
 		if err == nil {
-			_, err = kv.Put(ctx, id, data)
+			_, err = kv.Put(ctx, pass, data)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cancel job %s: %w", id, err)
+			return nil, fmt.Errorf("cancel job %s: %w", c.Job, err)
 		}
 	}
 	var ended []job.Job
@@ -63,8 +54,8 @@ func (b *Broker) Cancel(ctx context.Context, by string, match func(job.Job) bool
 		if err != nil {
 			return ended, err
 		}
-		c, is := wanted[q.Work.ID]
-		if !is || q.Work.Began().After(c.At) || seen[q.Work.PassID()] {
+		c, is := wanted[q.Work.PassID()]
+		if !is || seen[q.Work.PassID()] {
 			continue
 		}
 		seen[q.Work.PassID()] = true

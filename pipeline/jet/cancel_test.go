@@ -134,3 +134,21 @@ func TestACancelledJobCanBeReplayed(t *testing.T) {
 	j.Pass = 1
 	pipelinetest.Eventually(t, "the replay converts", func() bool { return endedAs(t, b)[event.TerminalID(j)] == "converted" })
 }
+
+// TestACancellationIsOfItsPass: a document that is dropped after a cancellation is wanted, also when the clock of whoever took it in says that it was before.
+func TestACancellationIsOfItsPass(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	j := testJob("a")
+	publish(t, b, event.Ingested{Job: j}.Output())
+	cancel(t, b, 1, j)
+	start(t, b, func(_ context.Context, d stage.Delivery[event.Ingested]) ([]stage.Output, error) {
+		return []stage.Output{converted(d.Body.Job)}, nil
+	}, 0)
+	later := j
+	later.Drop, later.AcceptedAt = strings.Repeat("d", 32), j.AcceptedAt.Add(-time.Hour)
+	publish(t, b, event.Ingested{Job: later}.Output())
+	empty(t, b)
+	if all := endedAs(t, b); all[event.TerminalID(j)] != "cancelled" || all[event.TerminalID(later)] != "converted" {
+		t.Fatalf("ends %v", all)
+	}
+}

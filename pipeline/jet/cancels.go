@@ -24,15 +24,12 @@ type cancels struct {
 	watcher jetstream.KeyWatcher
 
 	mu     sync.Mutex
-	all    map[string]Cancellation // by job
+	all    map[string]Cancellation // by pass, as inHand is
 	inHand map[string]map[*inHand]struct{}
 	ends   map[string]struct{} // passes that a dead letter ended
 }
 
-type inHand struct {
-	work job.Job
-	end  context.CancelCauseFunc
-}
+type inHand struct{ end context.CancelCauseFunc }
 
 // followCancels returns when every cancellation that there is is known.
 func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
@@ -100,11 +97,9 @@ func (c *cancels) take(entry jetstream.KeyValueEntry) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all[one.Job] = one
-	for h := range c.inHand[one.Job] {
-		if !h.work.Began().After(one.At) {
-			h.end(errCancelled)
-		}
+	c.all[entry.Key()] = one
+	for h := range c.inHand[entry.Key()] {
+		h.end(errCancelled)
 	}
 }
 
@@ -112,8 +107,8 @@ func (c *cancels) take(entry jetstream.KeyValueEntry) {
 func (c *cancels) of(work job.Job) *Cancellation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one, is := c.all[work.ID]
-	if work.ID == "" || !is || work.Began().After(one.At) {
+	one, is := c.all[work.PassID()]
+	if work.ID == "" || !is {
 		return nil
 	}
 	return &one
@@ -129,21 +124,21 @@ func (c *cancels) hasEnd(work job.Job) bool {
 
 // watch has end called when the pass is cancelled, or is already, until release is called.
 func (c *cancels) watch(work job.Job, end context.CancelCauseFunc) (release func()) {
-	h := &inHand{work: work, end: end}
+	h, pass := &inHand{end: end}, work.PassID()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inHand[work.ID] == nil {
-		c.inHand[work.ID] = map[*inHand]struct{}{}
+	if c.inHand[pass] == nil {
+		c.inHand[pass] = map[*inHand]struct{}{}
 	}
-	c.inHand[work.ID][h] = struct{}{}
-	if one, is := c.all[work.ID]; is && !work.Began().After(one.At) {
+	c.inHand[pass][h] = struct{}{}
+	if _, is := c.all[pass]; is {
 		end(errCancelled)
 	}
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if delete(c.inHand[work.ID], h); len(c.inHand[work.ID]) == 0 {
-			delete(c.inHand, work.ID)
+		if delete(c.inHand[pass], h); len(c.inHand[pass]) == 0 {
+			delete(c.inHand, pass)
 		}
 	}
 }

@@ -278,3 +278,49 @@ func TestCrashLoop(t *testing.T) {
 		t.Fatalf("%d events, want 1 pdf.failed", n)
 	}
 }
+
+// TestALargeMessageDies: what does not fit beside its message is cut, so that a message as large as the server takes becomes a dead letter all the same, ends its
+// job, and can be replayed.
+func TestALargeMessageDies(t *testing.T) {
+	j := testJob("a")
+	large := j
+	large.CorrelationID = strings.Repeat("c", 900<<10)
+	for name, c := range map[string]struct {
+		body   any
+		replay bool
+	}{
+		"a padded message": {body: struct {
+			event.Ingested
+			Padding string `json:"padding"`
+		}{event.Ingested{Job: j}, strings.Repeat("p", 1000<<10)}, replay: true},
+		"an absurd job":              {body: event.Ingested{Job: large}},
+		"no message of pdfmill's":    {body: strings.Repeat("\u00e4\"", 256<<10-200)},
+		"nothing large but the news": {body: event.Ingested{Job: j}, replay: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := pipelinetest.NATS(t)
+			start(t, b, func(context.Context, stage.Delivery[event.Ingested]) ([]stage.Output, error) {
+				cause := errors.New(strings.Repeat("\n", 1<<20)) // as JSON, twice that
+				return nil, failure.New(failure.PDFCorrupt, "open", "a.pdf", cause).WithDetail(strings.Repeat("d", 1<<20))
+			}, 0)
+			publish(t, b, stage.Output{Subject: event.SubjectIngested, ID: "large", Body: c.body})
+			empty(t, b)
+			if dead, events := messages(t, b, jet.StreamDead), messages(t, b, jet.StreamEvents); dead != 1 || events != 1 {
+				t.Fatalf("%d dead letters and %d events, want 1 and 1", dead, events)
+			}
+			box, err := deadletter.NewBox(t.Context(), b.JS())
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := box.Replay(t.Context(), deadletter.Filter{}, deadletter.Options{DryRun: true, Make: event.Replay, Publish: b.Publish})
+			if err != nil || report.Replayed != map[bool]int{true: 1}[c.replay] {
+				t.Errorf("replay: %+v, %v", report, err)
+			}
+			for e, err := range box.List(t.Context(), deadletter.Filter{}) {
+				if err != nil || len(e.Message) == 0 || len(e.Payload) == 0 || len(e.Cut) == 0 {
+					t.Errorf("dead letter %s: %v, cut: %v", e.ID, err, e.Cut)
+				}
+			}
+		})
+	}
+}

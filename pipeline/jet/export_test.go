@@ -1,6 +1,11 @@
 package jet
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/job"
+)
 
 // SetRemembered makes the loop distrust the broker's memory of ids after d, until the returned function is called.
 func SetRemembered(d time.Duration) (reset func()) {
@@ -18,3 +23,8 @@ func SetStrandedEvery(d time.Duration) (reset func()) {
 
 // Merge is merge.
 func Merge(was, news Status) Status { return merge(was, news) }
+
+// Over asks whether the end of a pass is told.
+func (b *Broker) Over(ctx context.Context, work job.Job, stored time.Time) (bool, error) {
+	return b.over(ctx, work, stored)
+}

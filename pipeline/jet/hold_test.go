@@ -178,6 +178,25 @@ func TestAnEndIsToldOnce(t *testing.T) {
 	}
 }
 
+// TestAnEndIsFoundByTheServersClock: what is long ago is the server's to say, and when its clock was set back everything it holds may be later than it seems.
+func TestAnEndIsFoundByTheServersClock(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	j := testJob("a")
+	publish(t, b, converted(j))
+	for name, c := range map[string]struct {
+		stored time.Time
+		over   bool
+	}{
+		"a moment ago: the broker remembers ids": {time.Now(), false},
+		"long ago":                               {time.Now().Add(-time.Hour), true},
+		"before the clock was set back":          {time.Now().Add(time.Hour), true},
+	} {
+		if over, err := b.Over(t.Context(), j, c.stored); err != nil || over != c.over {
+			t.Errorf("%s: %t, %v", name, over, err)
+		}
+	}
+}
+
 // TestAStrandedMessageIsBuried: the advisory of a crash loop is lost with its server, and the message is found all the same.
 func TestAStrandedMessageIsBuried(t *testing.T) {
 	defer jet.SetStrandedEvery(10 * time.Millisecond)()

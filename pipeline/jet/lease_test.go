@@ -2,6 +2,7 @@ package jet_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,5 +65,39 @@ func TestLeaseIsNotThere(t *testing.T) {
 	}
 	if err := b.Hold(t.Context(), "x", telemetry.Discard(), func(context.Context) {}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestAlone: it waits for the one before, its own is seen while it lasts, and the error is handed on.
+func TestAlone(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b, _ := pipelinetest.NATS(t)
+	held := func() bool {
+		held, err := b.Held(t.Context(), "sources")
+		if err != nil {
+			t.Error(err)
+		}
+		return held
+	}
+	want := errors.New("so it goes")
+	var inside atomic.Int32
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			err := b.Alone(t.Context(), "sources", func(_ context.Context, mine func() bool) error {
+				if inside.Add(1) != 1 || !mine() || !held() {
+					t.Error("another one is there, or might be")
+				}
+				inside.Add(-1)
+				return want
+			})
+			if !errors.Is(err, want) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	group.Wait()
+	if held() {
+		t.Error("the lease is not given back")
 	}
 }

@@ -19,13 +19,23 @@ var remembered = DedupeWindow / 2
 // published again counts once. But when everything was off for a night, just after an end was told and before its message was acknowledged, a
 // second attempt could come to another end.
 func (b *Broker) over(ctx context.Context, work job.Job, stored time.Time) (bool, error) {
-	if time.Since(stored) < remembered || work.Drop == "" {
+	if work.Drop == "" {
+		return false, nil
+	}
+	stream, err := b.js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return false, missing("stream "+StreamEvents, err)
+	}
+	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &stored, HeadersOnly: true, InactiveThreshold: time.Minute}
+	age := stream.CachedInfo().TimeStamp.Sub(stored) // by the clock that stored it: that of this process may be another one, and wrong
+	switch {
+	case age < 0: // the server's clock was set back: what was told since may bear an earlier time
+		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverAllPolicy, nil
+	case age < remembered:
 		return false, nil
 	}
 	id := event.TerminalID(work)
-	consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &stored, HeadersOnly: true, InactiveThreshold: time.Minute,
-	})
+	consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, from)
 	if err != nil {
 		return false, missing("stream "+StreamEvents, err)
 	}

@@ -94,7 +94,10 @@ func (b *Broker) Reconvert(ctx context.Context, w Where, o ReconvertOptions) (in
 		}
 		j := workAgain(a, now)
 		step := ReconvertStep{Source: j.Source.Path(), Job: j.ID, Done: i + 1, Total: len(picks)}
-		step.Outcome, step.Err, err = b.reconvert(ctx, box, j, o)
+		err = b.Alone(ctx, SourcesLease, func(ctx context.Context, _ func() bool) error { // its source must not be swept between a look at it and the message that needs it
+			step.Outcome, step.Err, err = b.reconvert(ctx, box, j, o)
+			return err
+		})
 		if err != nil {
 			return sent, fmt.Errorf("reconvert %s, %d of %d documents done: %w", step.Source, i, len(picks), err)
 		}

@@ -191,6 +191,7 @@ func (g *grants) desk() {
 	g.look(StreamEvents)
 	g.ask("STREAM.MSG.DELETE."+StreamDead, "CONSUMER.INFO."+StreamJobs+".*")
 	g.keyValue(KVReplays, false)
+	g.keyValue(KVLeases, false)
 	g.publish(deadletter.Subjects, event.SubjectDropped, event.SubjectIngested)
 }
 

@@ -63,7 +63,7 @@ func wishes() map[string]string {
 	all := map[string]string{
 		"drop": "pdf.dropped", "ingested": "pdf.ingested", "range": "pdf.validated.text.bulk", "other range": "pdf.validated.marker.bulk", "rendered": "pdf.rendered",
 		"converted": "pdf.converted", "failed": "pdf.failed",
-		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_ends.x",
+		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_ends.x", "lease": "$KV.pdf_leases.x",
 		"read status": "$JS.API.DIRECT.GET.KV_pdf_jobs.$KV.pdf_jobs.x", "read taken": "$JS.API.DIRECT.GET.KV_pdf_sources.$KV.pdf_sources.x",
 		"read job": "$JS.API.STREAM.MSG.GET.PDF_JOBS", "delete job": "$JS.API.STREAM.MSG.DELETE.PDF_JOBS",
 		"read dead": "$JS.API.STREAM.MSG.GET.PDF_DEAD", "delete dead": "$JS.API.STREAM.MSG.DELETE.PDF_DEAD",
@@ -99,13 +99,13 @@ func TestEachRoleMayOnly(t *testing.T) {
 	sweeper := []string{"read job", "delete job", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher", "rendered"}
 	allowed := map[string][]string{
 		"gateway":    {"drop"},
-		"ingest":     append(own("ingest", "drop", "ingested", "taken", "read taken"), sweeper...),
+		"ingest":     append(own("ingest", "drop", "ingested", "taken", "lease", "read taken"), sweeper...),
 		"validator":  own("validator", "range", "rendered"),
 		"gpu-runner": own("gpu-runner", "range", "rendered"),
-		"publisher":  append(own("publisher", "drop", "ingested", "replay mark", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
+		"publisher":  append(own("publisher", "drop", "ingested", "replay mark", "lease", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
 		"user":       {"read event", "follow events"},
 		"operator": {
-			"drop", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "cancel", "read status", "read taken", "read job",
+			"drop", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "lease", "cancel", "read status", "read taken", "read job",
 			"read dead", "delete dead", "read event", "follow events", "follow dead", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher",
 		},
 	}

@@ -6,8 +6,9 @@
 //   - Good results: it marks the job first, with a generation above all results there are. Whoever plans the job from then on uses and makes results of that
 //     generation only. Then it looks for messages of the job; one that was planned before is in the queue, or in what was handed on from it. None: everything
 //     below the mark can go.
-//   - Sources: it looks at what the queue and the dead letters name. Ingest writes a source anew that is older than Fresh, and no sweep takes one that
-//     is younger than MinAge; a source that is taken away in the instant in which its document is dropped again makes that drop fail with source-gone.
+//   - Sources: one sweep at a time, under the lease SourcesLease, looks at what the queue and the dead letters name and takes the rest. Whoever relies on a source
+//     that is there (ingest of a document that was dropped before, reconvert) does so while nobody holds the lease, with its message in the queue already:
+//     a later sweep sees that. No clock decides.
 package retention
 
 import (
@@ -26,12 +27,8 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
-const (
-	// MinAge is the least age at which anything is swept.
-	MinAge = time.Hour
-	// Fresh is the age up to which ingest relies on a source that it finds.
-	Fresh = MinAge / 2
-)
+// MinAge is the least age at which anything is swept.
+const MinAge = time.Hour
 
 // Config says what a sweep takes.
 type Config struct {
@@ -41,7 +38,7 @@ type Config struct {
 	DryRun     bool
 	Removed    func(key string, size int64) // may be nil; hears of each object, before it goes
 
-	minAge time.Duration // in tests
+	minAge, lag time.Duration // in tests
 }
 
 // Report sums up a sweep.
@@ -56,6 +53,7 @@ type Report struct {
 // Broker is what a sweep asks about live messages. jet.Broker is one.
 type Broker interface {
 	Queue(ctx context.Context) iter.Seq2[jet.Queued, error]
+	Alone(ctx context.Context, lease string, do func(ctx context.Context, mine func() bool) error) error
 }
 
 // DeadLetters is what a sweep asks about documents that may be replayed. deadletter.Box is one.
@@ -66,7 +64,7 @@ type DeadLetters interface {
 // Sweep takes away what is old enough and not needed. The report is valid, as far as it goes, beside an error.
 func Sweep(ctx context.Context, store object.Store, broker Broker, dead DeadLetters, c Config) (Report, error) {
 	if c.minAge == 0 {
-		c.minAge = MinAge
+		c.minAge, c.lag = MinAge, jet.LeaseLag
 	}
 	if err := c.validate(); err != nil {
 		return Report{}, err
@@ -195,6 +193,25 @@ func (s *sweep) sources(ctx context.Context) error {
 	if len(old) == 0 {
 		return nil
 	}
+	if s.DryRun {
+		return s.take(ctx, old, func() bool { return true })
+	}
+	return s.broker.Alone(ctx, jet.SourcesLease, func(ctx context.Context, mine func() bool) error {
+		timer := time.NewTimer(s.lag) // whoever has not heard of the lease yet has a message in the queue by now
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		return s.take(ctx, old, mine)
+	})
+}
+
+// errLost says that another process may be sweeping.
+var errLost = errors.New("sweep sources: the lease was lost (the next sweep goes on)")
+
+// take takes away those of the old sources that are not needed, as long as mine says so.
+func (s *sweep) take(ctx context.Context, old map[string]object.Info, mine func() bool) error {
 	needed := map[string]bool{}
 	// A job passes between queue and dead letters, so the dead are asked before and after; one that was replayed a moment ago counts as well.
 	if err := s.deadNeed(ctx, needed); err != nil {
@@ -218,13 +235,16 @@ func (s *sweep) sources(ctx context.Context) error {
 			s.report.Live++
 			continue
 		}
-		// Somebody may have dropped the same document meanwhile: ingest has then written it anew.
+		// Another sweep may have taken it since it was listed, and ingest may have written it anew.
 		again, err := s.store.Stat(ctx, s.Bucket, document.SourceKey(sha))
 		if errors.Is(err, object.ErrNotFound) || (err == nil && !again.ModTime.Equal(o.ModTime)) {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		if !mine() {
+			return errLost
 		}
 		s.report.Sources++
 		if err := s.remove(ctx, o); err != nil {

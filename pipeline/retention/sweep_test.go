@@ -26,7 +26,8 @@ import (
 type dated struct {
 	mu      sync.Mutex
 	objects map[string]time.Time
-	listed  func() // called after each listing
+	listed  func()           // called after each listing
+	deletes func(key string) // called before each deletion; may be nil
 }
 
 func (d *dated) put(key string, age time.Duration) { d.objects[key] = time.Now().Add(-age) }
@@ -72,6 +73,9 @@ func (d *dated) List(ctx context.Context, bucket, prefix string) iter.Seq2[objec
 }
 
 func (d *dated) Delete(_ context.Context, _, key string) error {
+	if d.deletes != nil {
+		d.deletes(key)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.objects, key)
@@ -84,7 +88,7 @@ func testJob(n int) job.Job {
 }
 
 func config() Config {
-	return Config{Bucket: "pdfmill", RangesAge: 2 * time.Hour, SourcesAge: 3 * time.Hour}
+	return Config{Bucket: "pdfmill", RangesAge: 2 * time.Hour, SourcesAge: 3 * time.Hour, minAge: MinAge}
 }
 
 func publish(t *testing.T, b *jet.Broker, m event.Ingested) {
@@ -184,4 +188,39 @@ func TestAJobThatBeginsDuringASweep(t *testing.T) {
 	if !marked {
 		t.Error("no mark for passes planned from now on")
 	}
+}
+
+// TestSourcesAreSweptAlone: while a source goes, everybody can know; and a holder that is no longer sure takes nothing.
+func TestSourcesAreSweptAlone(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	held := func() bool {
+		t.Helper()
+		held, err := b.Held(t.Context(), jet.SourcesLease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	store := &dated{objects: map[string]time.Time{}}
+	store.put(testJob(1).Source.ObjectKey(), 5*time.Hour)
+	store.deletes = func(key string) {
+		if !held() {
+			t.Errorf("%s goes, and nobody can know", key)
+		}
+	}
+	report, err := Sweep(t.Context(), store, b, box(t, b), config())
+	if err != nil || report.Sources != 1 || held() {
+		t.Fatalf("report %+v, %v; held: %t", report, err, held())
+	}
+	store.put(testJob(1).Source.ObjectKey(), 5*time.Hour)
+	if report, err = Sweep(t.Context(), store, frozen{b}, box(t, b), config()); err == nil || report.Sources != 0 || len(store.keys()) != 1 {
+		t.Errorf("a sweep that lost its lease took %+v, %v", report, err)
+	}
+}
+
+// frozen is a broker in whose process time stood still until the lease was another's.
+type frozen struct{ Broker }
+
+func (f frozen) Alone(ctx context.Context, _ string, do func(context.Context, func() bool) error) error {
+	return do(ctx, func() bool { return false })
 }

@@ -446,3 +446,33 @@ func TestMistakesInTheConfigAreNamed(t *testing.T) {
 		})
 	}
 }
+
+// TestASourceSweptInTheInstantOfItsNextDrop: a sweep that looked into the queue before the hint was there deletes the source that ingest has just found. Ingest
+// waits for its end, and writes the source anew.
+func TestASourceSweptInTheInstantOfItsNextDrop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.service()
+	content := "swept " + b.bucket // a source of its own: the tests share a gateway
+	b.put("a.pdf", content, nil)
+	if err := b.handle(s, b.hint("a.pdf")); err != nil {
+		t.Fatal(err)
+	}
+	source := b.ingested()[0].Source.ObjectKey()
+	b.put("again.pdf", content, nil)
+	d := b.hint("again.pdf")
+	if err := b.broker.Alone(t.Context(), jet.SourcesLease, func(ctx context.Context, _ func() bool) error {
+		if err := b.handle(s, d); failure.ClassOf(err, "") != failure.StoreUnavailable || failure.Permanent(err) {
+			t.Errorf("the source is relied upon while it is swept: %v", err)
+		}
+		return store.Delete(ctx, lifecycle.DefaultBucket, source)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.handle(s, d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Stat(t.Context(), lifecycle.DefaultBucket, source); err != nil || len(b.ingested()) != 2 {
+		t.Errorf("%d documents are accepted, and the source: %v", len(b.ingested()), err)
+	}
+}

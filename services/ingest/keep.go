@@ -9,8 +9,8 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/object"
-	"github.com/pdfmill/pdfmill/pipeline/retention"
 )
 
 // keep copies the object, in the state that source describes, to where pdfmill keeps sources, and returns the SHA-256 of its bytes. They pass through a spool,
@@ -41,18 +41,37 @@ func (s *Service) keep(ctx context.Context, source document.Source) (sha string,
 	return sha, s.store(ctx, spool, sha)
 }
 
-// store writes the bytes to their place, unless they are there and no sweep may come to think them old.
+// store writes the bytes to their place, unless they are there. Those that are may be about to be swept, by a sweep that looked into the queue before this document's
+// hint was there: while one is on, nothing is relied upon. Later ones see the hint.
 func (s *Service) store(ctx context.Context, spool *object.Spool, sha string) error {
 	key := document.SourceKey(sha)
 	there, err := s.platform.Store.Stat(ctx, s.platform.Bucket, key)
-	if err == nil && there.Size == spool.Size() && s.now().Sub(there.ModTime) < retention.Fresh {
-		return nil
+	if err == nil {
+		if err := s.unswept(ctx, key); err != nil {
+			return err
+		}
+		there, err = s.platform.Store.Stat(ctx, s.platform.Bucket, key)
 	}
-	if err != nil && !errors.Is(err, object.ErrNotFound) {
+	switch {
+	case err == nil && there.Size == spool.Size():
+		return nil
+	case err != nil && !errors.Is(err, object.ErrNotFound):
 		return err
 	}
 	_, err = s.platform.Store.Put(ctx, s.platform.Bucket, key, spool.Reader(), spool.Size(), object.Put{ContentType: "application/pdf"})
 	return err
+}
+
+// unswept fails while somebody may be about to delete sources.
+func (s *Service) unswept(ctx context.Context, key string) error {
+	swept, err := s.platform.Broker.Held(ctx, jet.SourcesLease)
+	switch {
+	case err != nil:
+		return failure.New(failure.StoreUnavailable, "keep a copy of", key, err).WithHint("check NATS")
+	case swept:
+		return failure.New(failure.StoreUnavailable, "keep a copy of", key, errors.New("old copies are being swept away")).WithHint("it goes on when the sweep is over")
+	}
+	return nil
 }
 
 // changing is a transient failure: class source-changed would be the end of it.
