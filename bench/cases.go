@@ -203,13 +203,20 @@ func measureText(ctx context.Context, r *rig, result *Result) error {
 		}
 		documents[i] = document{fmt.Sprintf("%d-%s", i, filepath.Base(file)), pdf}
 	}
+	warmup := make([]document, 8)
+	for i := range warmup {
+		warmup[i] = document{fmt.Sprintf("warm-up-%d.pdf", i), onePage(fmt.Sprintf("Warm-up %d", i), 0)}
+	}
 	p, err := r.startPool(ctx, runtime.NumCPU())
 	if err != nil {
 		return err
 	}
+	if _, err := p.convert(files); err != nil { // its first round is slower
+		return err
+	}
 	ours, bare := Series{Label: "pdfmill", Unit: "pages/s"}, Series{Label: "bare pool", Unit: "pages/s"}
-	cost := Series{Label: "processor time of pdfmill, all files", Unit: "s"}
-	pages := 0
+	cost, poolCost := Series{Label: "processor time of pdfmill, all files", Unit: "s"}, Series{Label: "processor time of the pool", Unit: "s"}
+	pages, last := 0, flooded{}
 	for range r.times(7, 1) {
 		done, err := p.convert(files)
 		if err != nil {
@@ -217,11 +224,16 @@ func measureText(ctx context.Context, r *rig, result *Result) error {
 		}
 		pages = done.Pages
 		bare.add(float64(done.Pages) / done.Seconds)
+		poolCost.add(done.cpu)
 		d, err := r.up(ctx)
 		if err != nil {
 			return err
 		}
-		f, err := flood(ctx, d, 8, documents)
+		_, err = flood(ctx, d, 8, warmup) // the pool is warm as well
+		var f flooded
+		if err == nil {
+			f, err = flood(ctx, d, 8, documents)
+		}
 		if err = errors.Join(err, d.stop()); err != nil {
 			return err
 		}
@@ -230,11 +242,14 @@ func measureText(ctx context.Context, r *rig, result *Result) error {
 		}
 		ours.add(float64(done.Pages) / f.seconds)
 		cost.add(f.worked())
+		last = f
 	}
 	ratio := ours.over("pdfmill ÷ pool", bare)
-	result.Inputs = fmt.Sprintf("%d ordinary files of the corpus, %d pages, uploaded by 8 clients at once, a fresh data folder each run; %d processes each", len(files), pages, runtime.NumCPU())
-	result.Series = []Series{ratio, ours, bare, cost}
+	result.Inputs = fmt.Sprintf("%d ordinary files of the corpus, %d pages, uploaded by 8 clients at once, a fresh data folder each run, which has converted 8 small documents before; %d processes each", len(files), pages, runtime.NumCPU())
+	result.Series = []Series{ratio, ours, bare, poolCost.over("processor time, pool ÷ pdfmill", cost), cost, poolCost}
 	result.Reached = ratio.median() >= 0.5
+	result.note("processor time a document in the last run: %s", last.split(len(files)))
+	result.note("processor time tells what is left of the ratio on a machine that others use as well")
 	return p.close()
 }
 

@@ -109,7 +109,7 @@ func flood(ctx context.Context, d *daemon, clients int, documents []document) (f
 		return f, err
 	}
 	defer v.close()
-	before, err := d.cpu()
+	before, err := worked(d.cmd.Process.Pid)
 	if err != nil {
 		return f, err
 	}
@@ -143,7 +143,7 @@ func flood(ctx context.Context, d *daemon, clients int, documents []document) (f
 	if err := group.Wait(); err != nil {
 		return f, err
 	}
-	f.cpu, err = d.cpu()
+	f.cpu, err = worked(d.cmd.Process.Pid)
 	for role, seconds := range before {
 		f.cpu[role] -= seconds
 	}
@@ -151,12 +151,7 @@ func flood(ctx context.Context, d *daemon, clients int, documents []document) (f
 }
 
 // worked is the sum of all processor time.
-func (f flooded) worked() (seconds float64) {
-	for _, each := range f.cpu {
-		seconds += each
-	}
-	return seconds
-}
+func (f flooded) worked() float64 { return sum(f.cpu) }
 
 // split says which processes took the time, in milliseconds per piece.
 func (f flooded) split(pieces int) string {

@@ -31,6 +31,7 @@ type round struct {
 	Seconds float64 `json:"seconds"`
 	Pages   int     `json:"pages"`
 	Failed  int     `json:"failed"` // documents
+	cpu     float64 // seconds that its processes worked
 }
 
 func (r *rig) poolScript() (string, error) {
@@ -78,10 +79,23 @@ func (p *pool) convert(files []string) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
+	before, err := worked(p.cmd.Process.Pid)
+	if err != nil {
+		return r, err
+	}
 	if _, err := p.in.Write(append(question, '\n')); err != nil || !p.lines.Scan() {
 		return r, p.broken()
 	}
-	return r, json.Unmarshal(p.lines.Bytes(), &r)
+	after, err := worked(p.cmd.Process.Pid)
+	r.cpu = sum(after) - sum(before)
+	return r, errors.Join(err, json.Unmarshal(p.lines.Bytes(), &r))
+}
+
+func sum(parts map[string]float64) (all float64) {
+	for _, each := range parts {
+		all += each
+	}
+	return all
 }
 
 func (p *pool) close() error {

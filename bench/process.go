@@ -15,7 +15,7 @@ import (
 type process struct {
 	pid, parent int
 	args        []string
-	rss         float64 // MB (10⁶ bytes)
+	resident    float64 // MB (10⁶ bytes); of what it shares with others, as the file of its program, only its share
 }
 
 func (p process) isWorker() bool { return slices.Contains(p.args, "pdfmill_runner") }
@@ -56,8 +56,8 @@ func readProcess(folder string) (p process, err error) {
 		return p, err
 	}
 	var kib float64
-	_, _ = fmt.Sscanf(field(status, "VmRSS"), "%f", &kib) // a dying process has none
-	p.rss = kib * 1024 / 1e6
+	_, _ = fmt.Sscanf(field(filepath.Join(folder, "smaps_rollup"), "Pss"), "%f", &kib) // a dying process has none
+	p.resident = kib * 1024 / 1e6
 	line, err := os.ReadFile(filepath.Join(folder, "cmdline"))
 	for arg := range bytes.SplitSeq(line, []byte{0}) {
 		p.args = append(p.args, string(arg))
@@ -65,7 +65,7 @@ func readProcess(folder string) (p process, err error) {
 	return p, err
 }
 
-// memory is the resident size of the daemon, its workers not counted, and what it is made of.
+// memory is what the daemon keeps resident, its workers not counted, and what it is made of. Memory that its processes share counts once.
 func (d *daemon) memory() (mb float64, parts string, err error) {
 	all, err := family(d.cmd.Process.Pid)
 	var each []string
@@ -73,15 +73,15 @@ func (d *daemon) memory() (mb float64, parts string, err error) {
 		if p.isWorker() {
 			continue
 		}
-		mb += p.rss
-		each = append(each, fmt.Sprintf("%s %.0f MB", p.role(), p.rss))
+		mb += p.resident
+		each = append(each, fmt.Sprintf("%s %.0f MB", p.role(), p.resident))
 	}
 	return mb, strings.Join(each, ", "), err
 }
 
-// cpu is the processor time, in seconds by what a process is, that the daemon and all its processes have taken so far.
-func (d *daemon) cpu() (map[string]float64, error) {
-	all, err := family(d.cmd.Process.Pid)
+// worked is the processor time, in seconds by what a process is, that a process and all that descend from it have taken so far.
+func worked(root int) (map[string]float64, error) {
+	all, err := family(root)
 	seconds := map[string]float64{}
 	for _, p := range all {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))

@@ -40,7 +40,7 @@ type Facts struct {
 	Language     string `json:"language,omitempty"`      // ISO 639 or BCP 47
 	LanguageFrom string `json:"language_from,omitempty"` // declared (by the document) | guessed (from its first pages)
 
-	Chars     int64 `json:"chars"`      // on the pages whose text was looked at
+	Chars     int64 `json:"chars"`      // about, on the pages whose text was looked at
 	TextPages int   `json:"text_pages"` // of these, how many have a text layer
 	Images    int64 `json:"images"`
 	Fonts     Fonts `json:"fonts,omitzero"`
@@ -59,7 +59,7 @@ type Page struct {
 	Height   float64 `json:"height"`
 	Rotation int     `json:"rotation,omitempty"` // degrees, clockwise
 	Objects  int     `json:"objects"`
-	// Chars is -1 when the text was not looked at, see Facts.Partial.
+	// Chars is about how many characters the page shows; -1 when its text was not looked at, see Facts.Partial.
 	Chars  int   `json:"chars"`
 	Images int   `json:"images,omitempty"`
 	Pixels int64 `json:"pixels,omitempty"` // of all images

@@ -61,7 +61,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 	for _, r := range todo {
 		m := event.Range{
 			Job: j, Engine: engine, Lane: j.Options.Priority, Range: r, Total: found.Pages, Want: want, Mode: event.ModeDefault,
-			PlannedAt: time.Now().UTC(), ValidateSeconds: seconds,
+			PlannedAt: time.Now().UTC(), ValidateSeconds: seconds, Megapixels: megapixels(found.PageList, r),
 		}
 		if found.Repair != nil {
 			m.Repaired = found.Repair.SHA256
@@ -69,6 +69,19 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 		outputs = append(outputs, m.Output())
 	}
 	return outputs, nil
+}
+
+// megapixels is the area of a range's pages at 72 dpi; 0 when it is not known of all of them.
+func megapixels(known []facts.Page, r pages.Range) (area float64) {
+	from, _ := slices.BinarySearchFunc(known, r.First, func(p facts.Page, first int) int { return p.Page - first })
+	to := from + r.Len()
+	if to > len(known) || known[from].Page != r.First || known[to-1].Page != r.Last {
+		return 0
+	}
+	for _, p := range known[from:to] {
+		area += p.Width * p.Height / 1e6
+	}
+	return area
 }
 
 // within are the lost pages among those that are wanted, as the publisher hears of them.

@@ -65,7 +65,9 @@ type look struct {
 	question question
 	meter    *meter
 	document references.FPDF_DOCUMENT
-	at       int // the page in hand, 0 before the first
+	at       int                  // the page in hand, 0 before the first
+	wanted   bool                 // a picture of the page in hand
+	front    references.FPDF_PAGE // the page whose picture is drawn at the end, still loaded; "": none
 }
 
 // open tries no password, then each one that was given.

@@ -12,7 +12,8 @@ import (
 type memory struct {
 	bound  int64        // bytes
 	denied atomic.Bool  // the sandbox has asked for more than its bound
-	peak   atomic.Int64 // bytes; the sandbox never gives memory back
+	size   atomic.Int64 // bytes that the instance has taken, which it never gives back
+	peak   atomic.Int64 // bytes, of all instances
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -35,6 +36,7 @@ func (r *region) Reallocate(size uint64) []byte {
 		r.owner.denied.Store(true)
 		return nil
 	}
+	r.owner.size.Store(int64(size))
 	r.owner.peak.Store(max(r.owner.peak.Load(), int64(size)))
 	return r.buf[:size:size]
 }

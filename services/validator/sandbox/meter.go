@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// measured is the smallest stream, in bytes as it is stored, that is looked at.
-	measured = 4 << 10
 	// dictBytes is how far before the word "stream" the description of a stream is looked for.
 	dictBytes = 2 << 10
 	// maxLayers is how many compressions one stream may have on top of each other before nobody follows.
@@ -29,18 +27,35 @@ type meter struct {
 	pos   int64
 
 	content int64 // bytes that came out since reset
-	shown   int64 // of them, those between the brackets of strings: no fewer than the characters that a page shows
+	shown   int64 // of them, those between the brackets of strings: about as many as the characters of a page
+	uses    int   // of forms and images, by the content of the page, since reset
 	over    bool  // the bound was broken since reset
 	opened  bool  // pages are read; before, all that PDFium inflates are the tables of the document, each by itself
+
+	// PDFium reads a form once, and later pages use it as well: these are of the whole document.
+	nested    int   // uses by the content of forms
+	formShown int64 // the most that is shown by one form
+	blind     bool  // something could not be measured
 }
 
 // reset begins with another page.
-func (m *meter) reset() { m.content, m.shown, m.over, m.opened = 0, 0, false, true }
+func (m *meter) reset() { m.content, m.shown, m.uses, m.over, m.opened = 0, 0, 0, false, true }
+
+const (
+	// maxUses is how many uses of forms are followed, maxCopies how often they can repeat a form however they are nested: three by three by two.
+	maxUses   = 8
+	maxCopies = 18
+)
+
+// most returns how many characters the page may show at most, and whether that is known at all.
+func (m *meter) most() (chars int64, known bool) {
+	return (m.shown + m.formShown) * maxCopies, !m.blind && m.uses+m.nested <= maxUses
+}
 
 // Read implements io.Reader.
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.file.ReadAt(p, m.pos)
-	if n >= measured && m.bound > 0 {
+	if n > 0 && m.bound > 0 {
 		m.measure(p[:n])
 		if m.over {
 			return 0, errTooLarge
@@ -66,90 +81,135 @@ func (m *meter) Seek(offset int64, whence int) (int64, error) {
 	return m.pos, nil
 }
 
-// measure inflates data that was read at m.pos, if that is where a compressed stream begins.
+// measure inflates data that was read at m.pos, if that is where a stream begins.
 func (m *meter) measure(data []byte) {
+	var word [len("stream\r\n")]byte
+	if m.pos < int64(len(word)) {
+		return
+	}
+	if _, err := m.file.ReadAt(word[:], m.pos-int64(len(word))); err != nil || !bytes.HasSuffix(bytes.TrimRight(word[:], "\r\n"), []byte("stream")) {
+		return // most reads are of other things
+	}
 	head := make([]byte, min(m.pos, dictBytes))
 	if _, err := m.file.ReadAt(head, m.pos-int64(len(head))); err != nil {
 		return // PDFium will not get it either
 	}
-	head, ok := bytes.CutSuffix(bytes.TrimRight(head, "\r\n"), []byte("stream"))
-	if !ok {
-		return
-	}
+	head = bytes.TrimSuffix(bytes.TrimRight(head, "\r\n"), []byte("stream"))
 	if cut := bytes.LastIndex(head, []byte("obj")); cut >= 0 {
 		head = head[cut:]
 	}
-	if tables := bytes.Contains(head, []byte("/ObjStm")) || bytes.Contains(head, []byte("/XRef")); !m.opened && !tables {
+	if tables := containsAny(head, "/ObjStm", "/XRef"); !m.opened && !tables {
 		return
 	}
-	layers := bytes.Count(head, []byte("/FlateDecode")) + bytes.Count(head, []byte("/Fl ")) + bytes.Count(head, []byte("/Fl]")) + bytes.Count(head, []byte("/Fl/"))
-	if layers == 0 || bytes.Contains(head, []byte("/Image")) {
+	if containsAny(head, "/Image") {
 		return
 	}
-	var strings brackets
-	m.content += inflate(bytes.NewReader(data), min(layers, maxLayers), m.bound-m.content+1, &strings)
+	layers := count(head, "/FlateDecode", "/Fl ", "/Fl]", "/Fl/", "/Fl>")
+	if layers == 0 && containsAny(head, "/Filter") || layers > maxLayers {
+		m.blind = true
+		return
+	}
+	var show shows
+	n, whole := inflate(bytes.NewReader(data), layers, m.bound-m.content+1, &show)
+	m.content += n
 	m.over = m.over || m.content > m.bound
 	if !m.opened {
 		m.content = 0
+		return
 	}
-	if !bytes.Contains(head, []byte("/ObjStm")) && !bytes.Contains(head, []byte("/Length1")) && !bytes.Contains(head, []byte("/FontFile")) {
-		m.shown += strings.inside
+	if containsAny(head, notShown...) || show.mapping {
+		return
+	}
+	m.blind = m.blind || !whole
+	m.shown += show.inside
+	if containsAny(head, "/Form") {
+		m.nested += show.uses
+		m.formShown = max(m.formShown, show.inside)
+	} else {
+		m.uses += show.uses
 	}
 }
 
-// inflate counts the bytes that come out of layers of compression, up to bound, and shows them to w.
-func inflate(body io.Reader, layers int, bound int64, w io.Writer) int64 {
-	for range layers {
-		z, err := zlib.NewReader(body)
-		if err != nil {
-			break // not what its description says
-		}
-		body = z
+// notShown is in the description of streams that are not what a page shows: tables, fonts, colours, descriptions.
+var notShown = []string{"/ObjStm", "/Length1", "/FontFile", "/Type1C", "/CIDFontType0C", "/OpenType", "/Alternate", "/Metadata"}
+
+func containsAny(text []byte, words ...string) bool { return count(text, words...) > 0 }
+
+func count(text []byte, words ...string) (n int) {
+	for _, w := range words {
+		n += bytes.Count(text, []byte(w))
 	}
-	n, _ := io.CopyN(w, body, bound) // damaged data counts as far as it goes
 	return n
 }
 
-// brackets counts the bytes within (literal strings), not minding how deep, and half of those within <hexadecimal ones>. It only estimates: what is not a content
-// stream makes it count nonsense.
-type brackets struct {
+// inflate counts the bytes that come out of layers of compression, up to bound, and shows them to w. It is not whole when the data is not what its
+// description says, as when it is encrypted.
+func inflate(body io.Reader, layers int, bound int64, w io.Writer) (n int64, whole bool) {
+	for range layers {
+		z, err := zlib.NewReader(body)
+		if err != nil {
+			return 0, false
+		}
+		body = z
+	}
+	n, err := io.CopyN(w, body, bound) // damaged data counts as far as it goes
+	return n, errors.Is(err, io.EOF)
+}
+
+// shows counts what content shows: the bytes within (literal strings), not minding how deep, and half of those within <hexadecimal ones>; and how often it uses
+// forms and images. It only estimates: what is not content makes it count nonsense.
+type shows struct {
 	inside  int64
+	uses    int
+	mapping bool // it is a map of characters, not content
+
+	begun   bool
 	depth   int
 	hex     bool
 	digits  int64
 	escaped bool
+	last    [2]byte // before the one in hand
 }
 
-func (b *brackets) Write(p []byte) (int, error) {
+func (s *shows) Write(p []byte) (int, error) {
+	if !s.begun {
+		s.begun, s.mapping = true, bytes.Contains(p[:min(len(p), 512)], []byte("begincmap"))
+	}
 	for _, c := range p {
 		switch {
-		case b.escaped:
-			b.escaped = false
-			b.inside++
-		case b.depth > 0:
+		case s.escaped:
+			s.escaped = false
+			s.inside++
+		case s.depth > 0:
 			switch c {
 			case '\\':
-				b.escaped = true
+				s.escaped = true
 			case '(':
-				b.depth++
-				b.inside++
+				s.depth++
+				s.inside++
 			case ')':
-				b.depth--
+				s.depth--
 			default:
-				b.inside++
+				s.inside++
 			}
-		case b.hex:
+		case s.hex:
 			if c == '>' {
-				b.hex = false
-				b.inside += b.digits / 2
+				s.hex = false
+				s.inside += s.digits / 2
+				s.digits = 0
 			} else {
-				b.digits++
+				s.digits++
 			}
 		case c == '(':
-			b.depth = 1
+			s.depth = 1
 		case c == '<':
-			b.hex, b.digits = true, 0
+			s.hex = true
+		case c == 'o' && s.last[1] == 'D' && !letter(s.last[0]):
+			s.uses++
 		}
+		s.last = [2]byte{s.last[1], c}
 	}
 	return len(p), nil
 }
+
+func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -18,12 +18,12 @@ import (
 const (
 	// maxVisited is how many objects of a page are looked at one by one: a scan has few, and the first ones of a crowded page tell enough.
 	maxVisited = 200
-	// suspicious is the inflated content, in bytes, from which the characters of a page are counted whatever that costs.
+	// suspicious is the inflated content, in bytes, from which PDFium counts the characters of a page whatever that costs.
 	suspicious = 1 << 20
 	// crowded times the limit of characters is what an estimate must say, on a page of manyObjects, to be believed.
 	crowded     = 2
 	manyObjects = 10_000
-	// samplePages are the first pages, of which the fonts and the language are looked at.
+	// samplePages are the first pages with text, of which the fonts and the language are looked at, until there is enough of it.
 	samplePages = 5
 )
 
@@ -56,6 +56,7 @@ func (l *look) pages(count int) error {
 				s.Partial = fmt.Sprintf("from page %d on only sizes were checked: looking into the pages before took %s", n, effort.Load)
 			}
 		default:
+			l.wanted = shown == 0 && l.question.Thumbnail > 0 && l.question.From == 1
 			if failed, err = l.load(&p, &text, effort.Text, sample); err != nil {
 				return err
 			}
@@ -130,6 +131,10 @@ func (l *look) load(p *facts.Page, spent *time.Duration, allowed time.Duration, 
 	if err != nil {
 		return nil, err
 	}
+	if failed == nil && l.wanted && pictured(p) {
+		l.front = loaded.Page
+		return nil, nil
+	}
 	if _, err := l.instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: loaded.Page}); err != nil {
 		return nil, fmt.Errorf("close page %d: %w", p.Page, err)
 	}
@@ -164,6 +169,10 @@ func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE
 	if l.meter.shown > crowded*int64(b.Chars) && p.Objects > manyObjects { // PDFium would take seconds to count them
 		return broken(p.Page, failure.LimitChars, "shows about %d characters, the limit is %d", l.meter.shown, b.Chars), nil
 	}
+	if most, known := l.meter.most(); known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
+		p.Chars = int(l.meter.shown)
+		return nil, nil
+	}
 	if *spent > allowed && p.Content < suspicious {
 		return nil, nil
 	}
@@ -193,7 +202,7 @@ func (l *look) chars(ref references.FPDF_PAGE, page requests.Page, sample *sampl
 		return 0, err
 	}
 	chars := max(count.Count, 0)
-	if chars > 0 && sample.pages < samplePages {
+	if chars > 0 && !sample.full() {
 		sample.pages++
 		if err := l.sampleText(text.TextPage, chars, sample); err != nil {
 			return 0, err
@@ -212,12 +221,14 @@ type census struct {
 	sample  *sample
 	visited int
 	depth   int
+	text    bool  // there is some, or there may be
 	largest int64 // image, in pixels
 }
 
 func (c *census) take(page requests.Page) error {
 	for i := range c.page.Objects {
 		if c.visited >= maxVisited {
+			c.text = true
 			break
 		}
 		object, err := c.look.instance.FPDFPage_GetObject(&requests.FPDFPage_GetObject{Page: page, Index: i})
@@ -248,6 +259,7 @@ func (c *census) visit(object references.FPDF_PAGEOBJECT, depth int) error {
 			c.page.Pixels, c.largest = c.page.Pixels+pixels, max(c.largest, pixels)
 		}
 	case enums.FPDF_PAGEOBJ_TEXT:
+		c.text = true
 		c.sample.font(c.look, object)
 	case enums.FPDF_PAGEOBJ_FORM:
 		inner, err := pdf.FPDFFormObj_CountObjects(&requests.FPDFFormObj_CountObjects{PageObject: object})
@@ -256,6 +268,7 @@ func (c *census) visit(object references.FPDF_PAGEOBJECT, depth int) error {
 		}
 		for i := range inner.Count {
 			if c.visited >= maxVisited || depth > c.look.question.Bounds.Nesting {
+				c.text = true
 				break
 			}
 			next, err := pdf.FPDFFormObj_GetObject(&requests.FPDFFormObj_GetObject{PageObject: object, Index: uint64(i)})

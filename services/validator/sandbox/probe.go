@@ -22,6 +22,8 @@ const (
 	maxLine = 4 << 20
 	// maxObjectRefs is how many references to page objects an instance may pile up, which go-pdfium frees only with the instance (some 3 ms to replace).
 	maxObjectRefs = 20_000
+	// maxKept is the memory, in bytes, that an instance may have taken to be used for another document: it never gives any back.
+	maxKept = 48 << 20
 )
 
 // Main is a probe: the process in which documents are opened. It reads a setup and then questions from in, one JSON object a line, and writes answers to
@@ -103,9 +105,9 @@ func newProbe(s setup, encoder *json.Encoder) (*probe, error) {
 	return p, nil
 }
 
-// renew replaces an instance that has piled up too much.
+// renew replaces an instance that has piled up too much, or that keeps the memory of a large document.
 func (p *probe) renew() (err error) {
-	if p.refs < maxObjectRefs || p.over {
+	if p.over || p.refs < maxObjectRefs && p.memory.size.Load() <= maxKept {
 		return nil
 	}
 	if err = p.instance.Close(); err == nil {

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	sampleChars  = 2000 // of a page, for the language
+	sampleBytes  = 1000 // of text, from which on no other page is looked at
+	sampleChars  = 1500 // of a page, for the language
 	sampleMapped = 32   // characters of a page whose mapping to Unicode is looked at
 	sampleFonts  = 64   // text objects of a document whose font is looked at
 	minLanguage  = 200  // bytes from which a guess is worth something
@@ -26,6 +27,9 @@ type sample struct {
 }
 
 func newSample() *sample { return &sample{} }
+
+// full reports whether enough pages were looked at.
+func (s *sample) full() bool { return s.pages >= samplePages || s.text.Len() >= sampleBytes }
 
 // font looks at the font of one text object. What PDFium can't tell is not counted.
 func (s *sample) font(l *look, object references.FPDF_PAGEOBJECT) {

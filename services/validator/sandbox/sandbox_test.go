@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klippa-app/go-pdfium/requests"
 )
@@ -157,4 +158,29 @@ func FuzzMeter(f *testing.F) {
 			t.Fatalf("%d bytes, %d shown, over %v", m.content, m.shown, m.over)
 		}
 	})
+}
+
+// An instance gives back what a large document took when the document is done: it is replaced.
+func TestALargeDocumentDoesNotKeepItsMemory(t *testing.T) {
+	p, err := newProbe(setup{CacheDir: cacheDir(), Memory: 256 << 20}, json.NewEncoder(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "large.pdf")
+	drawing := strings.Repeat("0 0 m 5 5 l S ", 300_000)
+	content := "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+		"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R>>endobj\n" +
+		fmt.Sprintf("4 0 obj<</Length %d>>stream\n%s\nendstream endobj\ntrailer<</Root 1 0 R/Size 5>>\n%%%%EOF\n", len(drawing), drawing)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.answer(question{Path: path, From: 1, Effort: Effort{Load: time.Minute}, Bounds: Bounds{
+		Pages: 10, Points: 1e5, Pixels: 1e9, DPI: 72, ImagePixels: 1e9, Objects: 1e6, Content: 1e8, Chars: 1e6, Nesting: 9,
+	}})
+	if took := p.memory.size.Load(); p.over || took <= maxKept {
+		t.Fatalf("over %v, the document took only %d bytes", p.over, took)
+	}
+	if err := p.renew(); err != nil || p.memory.size.Load() > maxKept || p.memory.peak.Load() <= maxKept {
+		t.Errorf("it keeps %d bytes of %d, %v", p.memory.size.Load(), p.memory.peak.Load(), err)
+	}
 }
