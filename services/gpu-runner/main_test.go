@@ -19,6 +19,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
@@ -29,15 +30,6 @@ import (
 
 // patience bounds every wait in these tests; nothing is asserted about how long things take.
 const patience = 60 * time.Second
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
 
 // plant is the part of the service that drives workers: real processes of the real runner, engine sim, on simulated devices.
 type plant struct {
@@ -137,7 +129,7 @@ func (p *plant) run() {
 	}
 	p.t.Cleanup(func() {
 		_ = p.engine.pool.Stop(context.Background())
-		eventually(p.t, "the books are empty at the end", func() bool {
+		pipelinetest.Eventually(p.t, "the books are empty at the end", func() bool {
 			for _, b := range p.scheduler.Snapshot() {
 				if b.Residents != 0 || b.Reserved != 0 || b.Workers != 0 || b.Jobs != 0 {
 					return false

@@ -12,6 +12,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 )
@@ -105,7 +106,7 @@ func TestASiblingInMidJobIsNotHurt(t *testing.T) {
 	sibling := make(chan *outcome, 1)
 	path := p.document("long", long...)
 	go func() { sibling <- p.convert(path, len(long)) }()
-	eventually(t, "the sibling runs", func() bool { return p.device().Jobs == 1 })
+	pipelinetest.Eventually(t, "the sibling runs", func() bool { return p.device().Jobs == 1 })
 	p.convert(p.document("poison", "pdfmill-sim:device-assert"), 1)
 	if o := <-sibling; len(o.classes) != 0 || o.tries["bulk 1-6 default"] != 1 {
 		t.Errorf("the sibling: %+v", o)
@@ -118,7 +119,7 @@ func TestALostDeviceLosesNoJob(t *testing.T) {
 	path := p.document("long", "one", "two", "three", "four", "five", "six", "seven", "eight")
 	go func() { done <- p.convert(path, 8) }()
 	var at string
-	eventually(t, "it runs", func() bool {
+	pipelinetest.Eventually(t, "it runs", func() bool {
 		for _, d := range p.scheduler.Snapshot() {
 			if d.Jobs == 1 {
 				at = d.Device

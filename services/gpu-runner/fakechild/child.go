@@ -1,6 +1,7 @@
 package fakechild
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,8 @@ type child struct {
 	out       *os.File
 	say       *protocol.Writer
 	converted int
-	id        string // of the conversion in hand
+	kept      [][]byte // see Grow
+	id        string   // of the conversion in hand
 }
 
 // live is the whole life of a child; it returns the exit status.
@@ -97,6 +99,7 @@ func (c *child) convert(m *protocol.Convert) {
 		c.tell(&protocol.Progress{ID: m.ID, Phase: "faking", Done: 1, Total: m.Last - m.First + 1})
 	}
 	c.waitFor(c.SlowFile[filepath.Base(m.Path)])
+	c.kept = append(c.kept, bytes.Repeat([]byte{1}, c.Grow))
 	if c.converted++; c.DieAfter > 0 && c.converted > c.DieAfter {
 		os.Exit(4)
 	}

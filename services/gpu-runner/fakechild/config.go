@@ -60,6 +60,8 @@ type Config struct {
 	ReadyWhen string
 	// DieAfter exits with status 4 instead of the result of conversion number DieAfter+1; 0: never.
 	DieAfter int
+	// Grow is how many bytes of memory each conversion leaves behind.
+	Grow int
 	// NoProgress leaves progress out; EndlessProgress says nothing else for ever.
 	NoProgress, EndlessProgress bool
 	// WrongID answers with an id that nobody asked for.

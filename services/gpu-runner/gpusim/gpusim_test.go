@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
@@ -62,15 +63,6 @@ func (c client) alloc(bytes int64) int {
 		c.t.Fatal(a.Error)
 	}
 	return a.Handle
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 func TestSimConforms(t *testing.T) {
@@ -159,7 +151,7 @@ func TestMemoryComesBackAMomentAfterTheEnd(t *testing.T) {
 	c.alloc(gib)
 	ended := time.Now()
 	c.Close()
-	eventually(t, "the memory is free", func() bool { return b.Read()[0].Used == 0 })
+	pipelinetest.Eventually(t, "the memory is free", func() bool { return b.Read()[0].Used == 0 })
 	if late := time.Since(ended); late < 50*time.Millisecond {
 		t.Errorf("free after %s already", late)
 	}
@@ -202,10 +194,10 @@ func TestAHungKernelEndsWithItsProcess(t *testing.T) {
 	c := attach(t, socket, 1, false)
 	hung := make(chan error, 1)
 	go func() { _, err := c.Do(gpusim.Request{Op: gpusim.OpKernel, Fault: gpusim.FaultHang}); hung <- err }()
-	eventually(t, "it computes", func() bool { return b.Read()[0].Utilisation == 1 })
+	pipelinetest.Eventually(t, "it computes", func() bool { return b.Read()[0].Utilisation == 1 })
 	c.Close()
 	if err := <-hung; err == nil {
 		t.Error("a hung kernel has ended")
 	}
-	eventually(t, "its memory is free", func() bool { r := b.Read()[0]; return r.Used == 0 && r.Utilisation == 0 })
+	pipelinetest.Eventually(t, "its memory is free", func() bool { r := b.Read()[0]; return r.Used == 0 && r.Utilisation == 0 })
 }

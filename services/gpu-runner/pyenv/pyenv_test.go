@@ -17,9 +17,8 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
-
-const patience = 60 * time.Second
 
 // runner is a runner's sources that need no package and no network.
 func runner(main string) fstest.MapFS {
@@ -258,22 +257,17 @@ func TestCancelKillsTheInstaller(t *testing.T) {
 		result <- err
 	}()
 	var running []string
-	for deadline := time.Now().Add(patience); len(running) < 2; time.Sleep(2 * time.Millisecond) {
+	pipelinetest.Eventually(t, "the installer runs", func() bool {
 		raw, _ := os.ReadFile(pids)
-		if running = strings.Fields(string(raw)); time.Now().After(deadline) {
-			t.Fatal("the installer never ran")
-		}
-	}
+		running = strings.Fields(string(raw))
+		return len(running) == 2
+	})
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) || failure.ClassOf(err, "none") != "none" {
 		t.Errorf("%v", err)
 	}
 	for _, pid := range running {
-		for deadline := time.Now().Add(patience); alive(pid); time.Sleep(2 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("process %s survives", pid)
-			}
-		}
+		pipelinetest.Eventually(t, "process "+pid+" is gone", func() bool { return !alive(pid) })
 	}
 	if _, err := Ensure(t.Context(), Config{Dir: dir, Sources: runner(listEngines)}); err != nil {
 		t.Error(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -24,15 +25,6 @@ func TestMain(m *testing.M) {
 
 // patience bounds every wait in these tests; nothing is asserted about how long things take.
 const patience = 30 * time.Second
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
 
 func command(c fakechild.Config) Command {
 	self, err := os.Executable()
@@ -80,7 +72,7 @@ func pidsIn(t *testing.T, file string) []int {
 
 func allGone(t *testing.T, file string) {
 	t.Helper()
-	eventually(t, "every recorded process is gone", func() bool {
+	pipelinetest.Eventually(t, "every recorded process is gone", func() bool {
 		for _, pid := range pidsIn(t, file) {
 			if !gone(pid) {
 				return false

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -66,7 +67,7 @@ func convert(t *testing.T, p *Pool, j Job) chan error {
 		_, err := p.Convert(context.WithoutCancel(t.Context()), j)
 		result <- err
 	}()
-	eventually(t, j.Request.ID+" is known to the pool", func() bool {
+	pipelinetest.Eventually(t, j.Request.ID+" is known to the pool", func() bool {
 		s := p.Snapshot()
 		return len(result) > 0 || slices.ContainsFunc(s.Waiting, func(w WaitingJob) bool { return w.ID == j.Request.ID }) ||
 			slices.ContainsFunc(s.Workers, func(w WorkerSnapshot) bool { return w.Job != nil && w.Job.ID == j.Request.ID })
@@ -82,7 +83,7 @@ func TestPoolConvertsInParallel(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, two := convert(t, p, job(t, "c-1", "slow.pdf")), convert(t, p, job(t, "c-2", "slow.pdf"))
-	eventually(t, "both workers show progress", func() bool {
+	pipelinetest.Eventually(t, "both workers show progress", func() bool {
 		s := p.Snapshot()
 		return slices.IndexFunc(s.Workers, func(w WorkerSnapshot) bool { return w.Job == nil || w.Job.Phase != "faking" }) < 0
 	})
@@ -110,7 +111,7 @@ func TestInteractiveGoesBeforeBulkInOrderOfArrival(t *testing.T) {
 	cfg, pids := children(t, fakechild.Config{SlowFile: map[string]string{"slow.pdf": gate}}, 1)
 	p := startPool(t, cfg, pids)
 	results := []chan error{convert(t, p, job(t, "first", "slow.pdf"))}
-	eventually(t, "the first one runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
+	pipelinetest.Eventually(t, "the first one runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
 	var mu sync.Mutex
 	var order []string
 	for i, priority := range []Priority{Bulk, Bulk, Interactive, Bulk, Interactive} {
@@ -129,7 +130,7 @@ func TestInteractiveGoesBeforeBulkInOrderOfArrival(t *testing.T) {
 			}
 			finished <- err
 		}()
-		eventually(t, "it waits", func() bool { return len(p.Snapshot().Waiting) == i+1 })
+		pipelinetest.Eventually(t, "it waits", func() bool { return len(p.Snapshot().Waiting) == i+1 })
 		results = append(results, finished)
 	}
 	waiting := p.Snapshot().Waiting
@@ -228,7 +229,7 @@ func TestRecycling(t *testing.T) {
 		}
 		p := startPool(t, cfg, pids)
 		used := map[string]int{}
-		eventually(t, "three processes have filled the place", func() bool {
+		pipelinetest.Eventually(t, "three processes have filled the place", func() bool {
 			j := job(t, "c", "a.pdf")
 			outcome, err := p.Convert(t.Context(), j)
 			if err != nil {
@@ -289,7 +290,7 @@ func TestRecyclingKeepsServingWhileTheReplacementFails(t *testing.T) {
 	}
 	p := startPool(t, cfg, pids)
 	first := 0
-	eventually(t, "the third start replaces the first", func() bool {
+	pipelinetest.Eventually(t, "the third start replaces the first", func() bool {
 		outcome, err := p.Convert(t.Context(), job(t, "c", "a.pdf"))
 		if err != nil {
 			t.Fatal(err)
@@ -329,7 +330,7 @@ func TestQuarantineFailsJobsAtOnceAndLoadEndsIt(t *testing.T) {
 		t.Errorf("the third launch knew %+v", l)
 	}
 	p.Load(0)
-	eventually(t, "the worker is back", func() bool { return p.Snapshot().Ready() == 1 })
+	pipelinetest.Eventually(t, "the worker is back", func() bool { return p.Snapshot().Ready() == 1 })
 	if _, err := p.Convert(t.Context(), job(t, "c-2", "a.pdf")); err != nil {
 		t.Error(err)
 	}
@@ -353,14 +354,14 @@ func TestUnloadFinishesTheJobInHandAndLoadComesBack(t *testing.T) {
 	cfg, pids := children(t, fakechild.Config{SlowFile: map[string]string{"slow.pdf": gate}}, 1)
 	p := startPool(t, cfg, pids)
 	slow := convert(t, p, job(t, "c-1", "slow.pdf"))
-	eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
+	pipelinetest.Eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
 	p.Unload(0)
 	next := convert(t, p, job(t, "c-2", "a.pdf"))
 	touch(t, gate)
 	if err := <-slow; err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the worker is unloaded", func() bool { return p.Snapshot().Workers[0].State == Unloaded })
+	pipelinetest.Eventually(t, "the worker is unloaded", func() bool { return p.Snapshot().Workers[0].State == Unloaded })
 	allGone(t, pids)
 	if s := p.Snapshot(); len(s.Waiting) != 1 || !strings.Contains(s.Waiting[0].Why, "1 unloaded") {
 		t.Errorf("%+v", s.Waiting)
@@ -374,9 +375,9 @@ func TestUnloadFinishesTheJobInHandAndLoadComesBack(t *testing.T) {
 func TestUnloadEndsAStart(t *testing.T) {
 	cfg, pids := children(t, fakechild.Config{At: faults{fakechild.AtReady: {Hang: true}}}, 1)
 	p := startPool(t, cfg, pids)
-	eventually(t, "it starts", func() bool { return len(pidsIn(t, pids)) == 1 })
+	pipelinetest.Eventually(t, "it starts", func() bool { return len(pidsIn(t, pids)) == 1 })
 	p.Unload(0)
-	eventually(t, "it is unloaded", func() bool { return p.Snapshot().Workers[0].State == Unloaded })
+	pipelinetest.Eventually(t, "it is unloaded", func() bool { return p.Snapshot().Workers[0].State == Unloaded })
 	allGone(t, pids)
 }
 
@@ -385,7 +386,7 @@ func TestStopLetsTheJobInHandFinish(t *testing.T) {
 	cfg, pids := children(t, fakechild.Config{SlowFile: map[string]string{"slow.pdf": gate}}, 1)
 	p := startPool(t, cfg, pids)
 	running := convert(t, p, job(t, "c-1", "slow.pdf"))
-	eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy && p.Snapshot().Workers[0].Job.Phase != "" })
+	pipelinetest.Eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy && p.Snapshot().Workers[0].Job.Phase != "" })
 	waiting := convert(t, p, job(t, "c-2", "a.pdf"))
 	stopped := make(chan error, 1)
 	go func() { stopped <- p.Stop(context.WithoutCancel(t.Context())) }()
@@ -415,11 +416,11 @@ func TestStopKillsAfterTheGrace(t *testing.T) {
 			cfg, pids := children(t, c, 2)
 			cfg.Grace = 100 * time.Millisecond
 			p := startPool(t, cfg, pids)
-			eventually(t, "all run", func() bool { return len(pidsIn(t, pids)) == 4 && (name == "never loaded" || p.Snapshot().Ready() == 2) })
+			pipelinetest.Eventually(t, "all run", func() bool { return len(pidsIn(t, pids)) == 4 && (name == "never loaded" || p.Snapshot().Ready() == 2) })
 			var running chan error
 			if name == "busy" {
 				running = convert(t, p, job(t, "c-1", "a.pdf"))
-				eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
+				pipelinetest.Eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
 			}
 			_ = p.Stop(context.WithoutCancel(t.Context()))
 			if running != nil {
@@ -438,9 +439,9 @@ func TestConvertGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	running, waiting := make(chan error, 1), make(chan error, 1)
 	go func() { _, err := p.Convert(ctx, job(t, "c-1", "hang.pdf")); running <- err }()
-	eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
+	pipelinetest.Eventually(t, "it runs", func() bool { return p.Snapshot().Workers[0].State == Busy })
 	go func() { _, err := p.Convert(ctx, job(t, "c-2", "hang.pdf")); waiting <- err }()
-	eventually(t, "the other waits", func() bool { return len(p.Snapshot().Waiting) == 1 })
+	pipelinetest.Eventually(t, "the other waits", func() bool { return len(p.Snapshot().Waiting) == 1 })
 	cancel()
 	for _, r := range []chan error{running, waiting} {
 		if err := <-r; !errors.Is(err, context.Canceled) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -161,7 +162,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 		_, err := Start(ctx, config(child))
 		result <- err
 	}()
-	eventually(t, "the child runs", func() bool { return len(pidsIn(t, child.PIDFile)) == 1 })
+	pipelinetest.Eventually(t, "the child runs", func() bool { return len(pidsIn(t, child.PIDFile)) == 1 })
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
@@ -283,7 +284,7 @@ func TestDeathWhileIdle(t *testing.T) {
 
 func TestSpeakingWhileIdleEndsAWorker(t *testing.T) {
 	p := start(t, config(at(fakechild.AtIdle, fakechild.Fault{Raw: `{"type":"progress","id":"c-0","phase":"x","done":0,"total":0}`})))
-	eventually(t, "the worker is found out", func() bool {
+	pipelinetest.Eventually(t, "the worker is found out", func() bool {
 		_, err := p.Convert(t.Context(), request(t, "c-1", "a.pdf"), nil)
 		return errors.Is(err, ErrGone) || failure.ClassOf(err, "") == failure.Crash
 	})

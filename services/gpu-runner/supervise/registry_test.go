@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 )
 
@@ -62,7 +63,7 @@ func killed(t *testing.T) (pids string, dir string) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	})
-	eventually(t, "two workers and their grandchildren run and are recorded", func() bool {
+	pipelinetest.Eventually(t, "two workers and their grandchildren run and are recorded", func() bool {
 		entries, _ := filepath.Glob(filepath.Join(dir, "*"+recordSuffix))
 		return len(pidsIn(t, pids)) == 4 && len(entries) == 2
 	})
@@ -88,7 +89,7 @@ func TestNoWorkerOutlivesAKilledService(t *testing.T) {
 		t.Fatalf("workers %v, grandchildren %v", workers, others)
 	}
 	for _, pid := range workers {
-		eventually(t, "the worker is gone", func() bool { return gone(pid) })
+		pipelinetest.Eventually(t, "the worker is gone", func() bool { return gone(pid) })
 	}
 	for _, pid := range others {
 		if gone(pid) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
 
 // becomeServer makes this process a shared server: it answers /health with 200 while the file SERVER_SICK doesn't exist, and ignores SIGTERM.
@@ -90,13 +91,13 @@ func TestASharedServerIsKeptRunningAndWaitedFor(t *testing.T) {
 
 	first, url := s.Snapshot().PID, s.URL()
 	_ = unix.Kill(first, unix.SIGKILL)
-	eventually(t, "another process", func() bool { n := s.Snapshot(); return n.State == Idle && n.PID != first })
+	pipelinetest.Eventually(t, "another process", func() bool { n := s.Snapshot(); return n.State == Idle && n.PID != first })
 	if n := s.Snapshot(); n.Restarts != 1 || s.URL() != url || booked.Load() != 1 {
 		t.Errorf("%+v", n)
 	}
 
 	touch(t, sick) // it answers, but not well: a peer's health check once lied about that
-	eventually(t, "a sick server is replaced", func() bool { return s.Snapshot().Restarts >= 2 })
+	pipelinetest.Eventually(t, "a sick server is replaced", func() bool { return s.Snapshot().Restarts >= 2 })
 	waiting := make(chan error, 1)
 	go func() {
 		release, err := s.Acquire(context.WithoutCancel(t.Context()))

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 )
 
@@ -133,19 +133,10 @@ func (s Subject) sees(t *testing.T) {
 		}
 		return r.Processes[pid], r.Used
 	}
-	eventually(t, "the process holds what it took", func() bool {
+	pipelinetest.Eventually(t, "the process holds what it took", func() bool {
 		own, used := held()
 		return own >= s.HoldBytes && own <= s.HoldBytes+s.Slack && used >= own
 	})
 	release()
-	eventually(t, "nothing is held any more", func() bool { own, _ := held(); return own == 0 })
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	pipelinetest.Eventually(t, "nothing is held any more", func() bool { own, _ := held(); return own == 0 })
 }
