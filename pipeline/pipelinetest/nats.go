@@ -45,10 +45,11 @@ func Connect(t testing.TB, url string) *jet.Broker {
 // Patience is how long Eventually waits before it gives up.
 const Patience = 30 * time.Second
 
-// Eventually waits until done reports true and fails the test, with what was awaited, when that takes longer than Patience.
+// Eventually waits until done reports true and fails the test, with what was awaited, when that takes longer than Patience. It
+// works in a test's cleanup as well.
 func Eventually(t testing.TB, awaited string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Patience)
 	defer cancel()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()

@@ -60,22 +60,6 @@ func keepsContract(t *testing.T, gpu string) {
 	devicestest.SaveFigures(t, "contract-"+filepath.Base(t.Name())+".json", found)
 }
 
-// The rows of the table that a real card can produce, on one.
-func TestTheTableOnACard(t *testing.T) {
-	if devicestest.CardPython() == "" {
-		return // TestEachFailureCostsItsPage has all rows, on a simulated one
-	}
-	t.Setenv("PDFMILL_SIM_TIME_SCALE", "0.01")
-	p := newCardPlant(t, func(c *Config, _ *schedule.Config) { c.Silence, c.Workers = 8*time.Second, 1 })
-	keepsTable(p, func(r row) bool {
-		switch r.fault {
-		case "device-assert!", "killed", "hang", "oom", "oom-large-batch", "unhealthy":
-			return true
-		}
-		return false
-	})
-}
-
 // shift is what came of many documents on one shared card. Sizes are bytes.
 type shift struct {
 	Policy         string  `json:"policy"`

@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 )
@@ -48,10 +49,21 @@ var table = []row{
 	{"pdf-corrupt", 2, failure.PDFCorrupt, "pdf-corrupt", 0, false, 1},
 }
 
-// Each row of the table of failures, for real: a process of the real runner on a simulated device breaks on a page, and each page has an outcome.
+// Each row of the table of failures, for real: a process of the real runner breaks on a page, and each page has an outcome. A real card breaks in
+// fewer ways on order than a simulated one.
 func TestEachFailureCostsItsPage(t *testing.T) {
-	p := newPlant(t, func(c *Config, _ *schedule.Config) { c.Silence, c.Workers = 4*time.Second, 1 }, gpusim.DeviceConfig{Total: 24 * gib})
-	keepsTable(p, func(row) bool { return true })
+	t.Run("gpusim", func(t *testing.T) {
+		p := newPlant(t, func(c *Config, _ *schedule.Config) { c.Silence, c.Workers = 4*time.Second, 1 }, gpusim.DeviceConfig{Total: 24 * gib})
+		keepsTable(p, func(row) bool { return true })
+	})
+	if devicestest.CardPython() != "" {
+		t.Run("torch", func(t *testing.T) {
+			t.Setenv("PDFMILL_SIM_TIME_SCALE", "0.01")
+			p := newCardPlant(t, func(c *Config, _ *schedule.Config) { c.Silence, c.Workers = 8*time.Second, 1 })
+			producible := []string{"device-assert!", "killed", "hang", "oom", "oom-large-batch", "unhealthy"}
+			keepsTable(p, func(r row) bool { return slices.Contains(producible, r.fault) })
+		})
+	}
 }
 
 func keepsTable(p *plant, wanted func(row) bool) {
@@ -60,7 +72,7 @@ func keepsTable(p *plant, wanted func(row) bool) {
 		if !wanted(row) {
 			continue
 		}
-		before, good := p.restarts(), event.PageOK
+		before, good, xids := p.restarts(), event.PageOK, p.device().Xids
 		if row.fault == "pdf-corrupt" {
 			good = "pdf-corrupt" // the document broke the validator's promise
 		}
@@ -89,6 +101,9 @@ func keepsTable(p *plant, wanted func(row) bool) {
 			if e := o.evidence[2]; !strings.Contains(e, "device-side assert") || !strings.Contains(e, "_page") || o.tries["suspect 2 default"] == 0 {
 				t.Errorf("evidence %q, tried %v", e, o.tries)
 			}
+		}
+		if row.class == failure.DeviceAssert {
+			pipelinetest.Eventually(t, row.fault+": the driver has told of it", func() bool { return p.device().Xids > xids })
 		}
 		if d := p.device(); d.Quarantined || d.Closed != "" {
 			t.Fatalf("%s: what a page does is held against the device: %+v", row.fault, d)

@@ -22,7 +22,8 @@ class Stats:
 class Device(Protocol):
     """One device, attached to for the life of the process. Failures are RuntimeErrors with PyTorch's words, simulated or not.
 
-    After an error that is not about memory every kernel and every allocation fails, until the process ends.
+    After an error that is not about memory everything that reaches the device fails, until the process ends: kernels,
+    empty_cache, and allocations that the cache can't serve. What the allocator does by itself goes on.
     """
 
     @property

@@ -17,8 +17,8 @@ part() { # NAME SECONDS FOLDER TESTS: of the test program FOLDER/card.test, or o
   [ $status = 0 ] || { worst=1; grep -E '^ *(--- FAIL|[a-z_]+_test.go|panic)' "$out/$name.log" | cut -c1-300 | tail -n 15; }
 }
 "$PDFMILL_CARD_PYTHON" -c 'import torch; assert torch.cuda.is_available(), "PyTorch sees no GPU"; print("torch", torch.__version__, torch.cuda.get_device_name())' || exit 1
-part devices 60 services/gpu-runner/devices 'TestNVMLConforms|TestTheDriverSeesAStranger'
+part devices 60 services/gpu-runner/devices 'TestNVMLConforms'
 part contract 100 services/gpu-runner 'TestTheDeviceKeepsItsContract'
 part ledger 100 services/gpu-runner 'TestTheLedgerSharesACard/torch'
-part table 110 services/gpu-runner 'TestTheTableOnACard'
+part table 110 services/gpu-runner 'TestEachFailureCostsItsPage/torch'
 exit $worst

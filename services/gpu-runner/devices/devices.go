@@ -5,6 +5,7 @@ package devices
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // Kinds of device.
@@ -32,6 +33,10 @@ type Reading struct {
 	LastXid     uint64  `json:"last_xid"`    // the number of the latest
 	Lost        string  `json:"lost,omitempty"`
 }
+
+// XidOfProcess reports whether a process brings such a critical error upon itself, and no other process is touched: faults of a kernel (13), of its
+// memory (31), a context that was stopped (43: any device-side assert) or cleaned up (45).
+func XidOfProcess(xid uint64) bool { return slices.Contains([]uint64{13, 31, 43, 45}, xid) }
 
 // Meter measures devices. Its methods are safe for concurrent use.
 type Meter interface {

@@ -5,6 +5,7 @@ import "slices"
 const (
 	granule      = 2 << 20  // what the driver maps at once
 	segmentBytes = 20 << 20 // the least that is taken from the device for a large block
+	pageBytes    = 20 << 20 // what an expandable segment maps and unmaps at once
 )
 
 // allocator is the caching allocator of one process, as in PyTorch: memory is taken from the device in segments, cut into blocks, and kept when blocks
@@ -12,7 +13,7 @@ const (
 type allocator struct {
 	take       func(bytes int64) bool
 	give       func(bytes int64)
-	expandable bool // one segment that grows and shrinks in granules
+	expandable bool // one segment that grows and shrinks in pages
 
 	segments      []*segment
 	blocks        map[int]*block
@@ -24,14 +25,15 @@ type allocator struct {
 }
 
 type segment struct {
-	size   int64
-	blocks []*block // in order of their places; without gaps
+	size   int64    // that is mapped
+	end    int64    // address
+	blocks []*block // in order of their addresses; gaps between them are not mapped
 }
 
 type block struct {
-	in   *segment
-	size int64
-	free bool
+	in          *segment
+	start, size int64 // start is an address in the segment
+	free        bool
 }
 
 func newAllocator(expandable bool, take func(int64) bool, give func(int64)) *allocator {
@@ -60,9 +62,19 @@ func (a *allocator) alloc(bytes int64) (int, bool) {
 	return a.next, true
 }
 
+// has reports whether so much can be had without the device.
+func (a *allocator) has(bytes int64) bool { return a.fitting(roundUp(max(bytes, 1), 512)) != nil }
+
 // cached finds the smallest free block that is large enough, and cuts it.
 func (a *allocator) cached(size int64) *block {
-	var best *block
+	best := a.fitting(size)
+	if best != nil {
+		a.cut(best, size)
+	}
+	return best
+}
+
+func (a *allocator) fitting(size int64) (best *block) {
 	for _, s := range a.segments {
 		for _, b := range s.blocks {
 			if b.free && b.size >= size && (best == nil || b.size < best.size) {
@@ -70,16 +82,13 @@ func (a *allocator) cached(size int64) *block {
 			}
 		}
 	}
-	if best != nil {
-		a.cut(best, size)
-	}
 	return best
 }
 
 func (a *allocator) cut(b *block, size int64) {
 	if rest := b.size - size; rest > 0 {
 		at := slices.Index(b.in.blocks, b)
-		b.in.blocks = slices.Insert(b.in.blocks, at+1, &block{in: b.in, size: rest, free: true})
+		b.in.blocks = slices.Insert(b.in.blocks, at+1, &block{in: b.in, start: b.start + size, size: rest, free: true})
 		b.size = size
 	}
 }
@@ -94,7 +103,7 @@ func (a *allocator) fresh(size int64) *block {
 		return nil
 	}
 	a.reserved += bytes
-	s := &segment{size: bytes}
+	s := &segment{size: bytes, end: bytes}
 	b := &block{in: s, size: bytes, free: true}
 	s.blocks = []*block{b}
 	a.segments = append(a.segments, s)
@@ -109,23 +118,24 @@ func (a *allocator) grow(size int64) *block {
 	}
 	s := a.segments[0]
 	var last *block
-	if n := len(s.blocks); n > 0 && s.blocks[n-1].free {
+	if n := len(s.blocks); n > 0 && s.blocks[n-1].free && s.blocks[n-1].start+s.blocks[n-1].size == s.end {
 		last = s.blocks[n-1]
 	}
 	missing := size
 	if last != nil {
 		missing -= last.size
 	}
-	bytes := roundUp(missing, granule)
+	bytes := roundUp(missing, pageBytes)
 	if !a.take(bytes) {
 		return nil
 	}
 	a.reserved += bytes
-	s.size += bytes
 	if last == nil {
-		last = &block{in: s, free: true}
+		last = &block{in: s, start: s.end, free: true}
 		s.blocks = append(s.blocks, last)
 	}
+	s.size += bytes
+	s.end += bytes
 	last.size += bytes
 	a.cut(last, size)
 	return last
@@ -146,7 +156,7 @@ func (a *allocator) release(handle int) bool {
 // merge joins free neighbours. Blocks of different segments are never neighbours: that is what fragmentation is.
 func (s *segment) merge() {
 	for i := 0; i+1 < len(s.blocks); {
-		if s.blocks[i].free && s.blocks[i+1].free {
+		if a, b := s.blocks[i], s.blocks[i+1]; a.free && b.free && a.start+a.size == b.start {
 			s.blocks[i].size += s.blocks[i+1].size
 			s.blocks = slices.Delete(s.blocks, i+1, i+2)
 			continue
@@ -155,7 +165,7 @@ func (s *segment) merge() {
 	}
 }
 
-// emptyCache gives back what nothing is in: whole segments, or, where segments are expandable, free granules.
+// emptyCache gives back what nothing is in: whole segments, or, where segments are expandable, free pages.
 func (a *allocator) emptyCache() {
 	var kept []*segment
 	for _, s := range a.segments {
@@ -172,15 +182,24 @@ func (a *allocator) emptyCache() {
 	a.segments = kept
 }
 
-// unmap drops the whole granules of free blocks. Where in the address space they were is of no consequence.
+// unmap drops the whole pages of free blocks; what a block has of a page that it shares with another stays.
 func (a *allocator) unmap(s *segment) {
+	var kept []*block
 	for _, b := range s.blocks {
-		if bytes := b.size / granule * granule; b.free && bytes > 0 {
-			b.size -= bytes
-			s.size -= bytes
-			a.reserved -= bytes
-			a.give(bytes)
+		first, end := roundUp(b.start, pageBytes), b.start+b.size
+		last := end / pageBytes * pageBytes
+		if !b.free || last <= first {
+			kept = append(kept, b)
+			continue
+		}
+		s.size -= last - first
+		a.reserved -= last - first
+		a.give(last - first)
+		for _, rest := range []*block{{in: s, start: b.start, size: first - b.start, free: true}, {in: s, start: last, size: end - last, free: true}} {
+			if rest.size > 0 {
+				kept = append(kept, rest)
+			}
 		}
 	}
-	s.blocks = slices.DeleteFunc(s.blocks, func(b *block) bool { return b.free && b.size == 0 })
+	s.blocks = kept
 }

@@ -40,7 +40,7 @@ func Start(socket string, configs ...DeviceConfig) (*Broker, error) {
 			c.ID = fmt.Sprintf("sim-%d", i)
 		}
 		if c.Context == 0 {
-			c.Context = 400 << 20
+			c.Context = contextBytes
 		}
 		if c.TimeScale == 0 {
 			c.TimeScale = 1

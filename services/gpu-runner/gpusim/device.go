@@ -11,7 +11,7 @@ import (
 type DeviceConfig struct {
 	ID      string // default sim-0, sim-1 …
 	Total   int64
-	Context int64 // what each process costs before it has allocated anything; default 400 MiB
+	Context int64 // what each process costs before it has allocated anything; default 610 MiB
 	// ReleaseAfter is how long memory stays taken after its process has ended.
 	ReleaseAfter time.Duration
 	// HideProcesses makes the device tell no per-process figures, as drivers in containers do.
@@ -19,6 +19,9 @@ type DeviceConfig struct {
 	// TimeScale multiplies the time of kernels; default 1.
 	TimeScale float64
 }
+
+// contextBytes is what a process was measured to cost on an H200 (PyTorch 2.11, CUDA 13).
+const contextBytes = 610 << 20
 
 // device is guarded by the broker's lock.
 type device struct {

@@ -15,7 +15,7 @@ import (
 const (
 	mib     = 1 << 20
 	gib     = 1 << 30
-	context = 400 * mib
+	context = 610 * mib
 )
 
 func broker(t *testing.T, c gpusim.DeviceConfig) (*gpusim.Broker, string) {
@@ -95,8 +95,8 @@ func TestMemoryIsSharedAndRunsOutAtTheTrueLimit(t *testing.T) {
 	if !a.OOM || !strings.HasPrefix(a.Error, "CUDA out of memory") {
 		t.Fatalf("%+v", a)
 	}
-	two.alloc(2 * gib) // an OOM leaves the process usable
-	if r := b.Read()[0]; r.Used != 7*gib+2*context || r.Processes[1] != 4*gib+context {
+	two.alloc(gib) // an OOM leaves the process usable
+	if r := b.Read()[0]; r.Used != 6*gib+2*context || r.Processes[1] != 4*gib+context {
 		t.Errorf("%+v", r)
 	}
 }
@@ -139,7 +139,8 @@ func TestFragmentation(t *testing.T) {
 		if expandable != (a.Error == "") || expandable == a.OOM {
 			t.Errorf("expandable %t: %q", expandable, a.Error)
 		}
-		if waste := stats.Reserved - stats.Allocated; expandable && waste > 64*mib {
+		// What is left between small blocks, of pages that they share: less than a page each. A real card wasted 484 MiB here.
+		if waste := stats.Reserved - stats.Allocated; expandable && (waste > 30*20*mib || waste < 400*mib) {
 			t.Errorf("expandable wastes %d", waste)
 		}
 	}
@@ -163,15 +164,22 @@ func TestFaultsPoisonTheProcessAndNobodyElse(t *testing.T) {
 	} {
 		b, socket := broker(t, gpusim.DeviceConfig{Total: 8 * gib})
 		sick, well := attach(t, socket, 1, false), attach(t, socket, 2, false)
-		for _, r := range []gpusim.Request{{Op: gpusim.OpKernel, Fault: fault}, {Op: gpusim.OpKernel}, {Op: gpusim.OpAlloc, Bytes: 1}, {Op: gpusim.OpEmptyCache}} {
+		handle := sick.alloc(32 * mib)
+		for _, r := range []gpusim.Request{{Op: gpusim.OpKernel, Fault: fault}, {Op: gpusim.OpKernel}, {Op: gpusim.OpAlloc, Bytes: gib}, {Op: gpusim.OpEmptyCache}} {
 			if a := sick.do(r); !strings.Contains(a.Error, word) {
 				t.Errorf("%s then %s: %q", fault, r.Op, a.Error)
+			}
+		}
+		// What the allocator does alone goes on, as in PyTorch.
+		for _, r := range []gpusim.Request{{Op: gpusim.OpFree, Handle: handle}, {Op: gpusim.OpAlloc, Bytes: 16 * mib}, {Op: gpusim.OpStats}, {Op: gpusim.OpResetPeak}} {
+			if a := sick.do(r); a.Error != "" {
+				t.Errorf("%s after %s: %q", r.Op, fault, a.Error)
 			}
 		}
 		if a := well.do(gpusim.Request{Op: gpusim.OpKernel}); a.Error != "" {
 			t.Errorf("%s reaches another process: %s", fault, a.Error)
 		}
-		if r := b.Read()[0]; (r.Xids > 0) != (fault == gpusim.FaultXid || fault == gpusim.FaultECC) || r.Lost != "" {
+		if r := b.Read()[0]; r.Xids != 1 || r.Lost != "" {
 			t.Errorf("%s: %+v", fault, r)
 		}
 	}

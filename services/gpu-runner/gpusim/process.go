@@ -35,7 +35,7 @@ func (p *process) do(r Request) Answer {
 	case OpAttach:
 		return p.attach(r)
 	}
-	if fault := p.unusable(); fault != "" {
+	if fault := p.unusable(); fault != "" && !p.bookkeeping(r) {
 		return Answer{Error: fault}
 	}
 	switch r.Op {
@@ -60,6 +60,20 @@ func (p *process) do(r Request) Answer {
 		return Answer{Error: fmt.Sprintf("unknown operation %q", r.Op)}
 	}
 	return Answer{}
+}
+
+// bookkeeping reports whether an operation is the allocator's own and reaches no device: it goes on in a broken process, as it does in PyTorch.
+func (p *process) bookkeeping(r Request) bool {
+	if p.broken == "" {
+		return false
+	}
+	switch r.Op {
+	case OpFree, OpStats, OpResetPeak:
+		return true
+	case OpAlloc:
+		return p.memory.has(r.Bytes)
+	}
+	return false
 }
 
 func (p *process) unusable() string {
@@ -130,11 +144,13 @@ func (p *process) kernel(r Request) Answer {
 	p.on.running--
 	switch r.Fault {
 	case FaultAssert:
+		p.on.xid(43)
 		p.broken = "CUDA error: device-side assert triggered"
 	case FaultIllegal:
+		p.on.xid(31)
 		p.broken = "CUDA error: an illegal memory access was encountered"
 	case FaultXid:
-		p.on.xid(31)
+		p.on.xid(62)
 		p.broken = "CUDA error: unspecified launch failure"
 	case FaultECC:
 		p.on.ecc++
@@ -157,7 +173,7 @@ func (p *process) set(r Request) Answer {
 	}
 	switch r.Fault {
 	case FaultXid:
-		d.xid(31)
+		d.xid(62)
 	case FaultECC:
 		d.ecc++
 	case FaultLost:

@@ -17,9 +17,9 @@ const (
 
 // Faults of a kernel.
 const (
-	FaultAssert  = "assert"  // the process is unusable from then on
-	FaultIllegal = "illegal" // the same, for another reason
-	FaultXid     = "xid"     // the same, and the driver reports it
+	FaultAssert  = "assert"  // the process is unusable from then on, and the driver says so (Xid 43)
+	FaultIllegal = "illegal" // the same, for another reason (Xid 31)
+	FaultXid     = "xid"     // the same, and it is the device's fault (Xid 62)
 	FaultECC     = "ecc"     // the same, and the device has one more uncorrected error
 	FaultLost    = "lost"    // the device falls off the bus: nobody can use it any more
 	FaultHang    = "hang"    // the kernel never ends

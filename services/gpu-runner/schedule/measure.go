@@ -134,10 +134,20 @@ func (s *Scheduler) take(r devices.Reading) {
 		book.Reopen(r.ID)
 	}
 	if before.ID != "" && (r.Xids > before.Xids || r.ECCErrors > before.ECCErrors) {
-		s.log.Error("the driver reports errors of a device", "device", r.ID, "xid", r.LastXid, "xids", r.Xids, "ecc_errors", r.ECCErrors)
+		s.reported(before, r)
 	}
 	book.Open(ledger.Device{ID: r.ID, Total: r.Total, Reserve: s.cfg.Reserve(r)})
 	book.Strangers(r.ID, s.strangers(book, d))
+}
+
+// reported tells of errors that the driver has reported. What a process does to itself, as a page that trips an assert does, says nothing about the device.
+func (s *Scheduler) reported(before, r devices.Reading) {
+	facts := []any{"device", r.ID, "xid", r.LastXid, "xids", r.Xids, "ecc_errors", r.ECCErrors}
+	if r.ECCErrors == before.ECCErrors && r.Xids == before.Xids+1 && devices.XidOfProcess(r.LastXid) {
+		s.log.Info("a process has broken its own context on a device", facts...)
+		return
+	}
+	s.log.Error("the driver reports errors of a device", facts...)
 }
 
 // strangers says what others hold of a device, and enters what each of our workers was measured to hold. The caller has the lock.

@@ -46,6 +46,7 @@ type card struct {
 	total     int64
 	strangers int64
 	each      int64
+	xids      []uint64
 	hidden    bool // it doesn't say which process holds what
 }
 
@@ -62,6 +63,9 @@ func (c *card) reading() devices.Reading {
 	for _, pid := range c.living() {
 		r.Processes[pid] = c.each
 		r.Used += c.each
+	}
+	if r.Xids = uint64(len(c.xids)); r.Xids > 0 {
+		r.LastXid = c.xids[r.Xids-1]
 	}
 	if c.hidden {
 		r.Processes = nil
@@ -173,7 +177,7 @@ func newRig(t *testing.T, change func(*Config, *supervise.PoolConfig), all ...*c
 		r.open("slow")
 		r.open("slower")
 		_ = r.pool.Stop(context.Background())
-		r.eventually("the books are empty at the end", func() bool {
+		pipelinetest.Eventually(r.t, "the books are empty at the end", func() bool {
 			return !slices.ContainsFunc(r.s.Snapshot(), func(d DeviceSnapshot) bool { return d.Workers+d.Jobs > 0 || d.Residents+d.Reserved > 0 })
 		})
 		cancel()
@@ -181,17 +185,6 @@ func newRig(t *testing.T, change func(*Config, *supervise.PoolConfig), all ...*c
 	})
 	return r
 }
-
-// eventually also works when the test is over.
-func (r *rig) eventually(what string, done func() bool) {
-	r.t.Helper()
-	pipelinetest.Eventually(detached{r.t}, what, done)
-}
-
-// detached is a test whose context outlives it.
-type detached struct{ *testing.T }
-
-func (d detached) Context() context.Context { return context.WithoutCancel(d.T.Context()) }
 
 // device is a card's books.
 func (r *rig) device(i int) DeviceSnapshot {
@@ -217,7 +210,7 @@ func (r *rig) convert(id, base string, priority supervise.Priority) <-chan ended
 		}})
 		done <- ended{outcome, err}
 	}()
-	r.eventually(id+" is known to the pool", func() bool { return len(done) > 0 || r.waits(id) || r.runs(id) != 0 })
+	pipelinetest.Eventually(r.t, id+" is known to the pool", func() bool { return len(done) > 0 || r.waits(id) || r.runs(id) != 0 })
 	return done
 }
 
@@ -265,7 +258,7 @@ func (r *rig) full(workers int) {
 	for i := range workers {
 		all = append(all, r.convert(fmt.Sprintf("full-%d", i), "slow.pdf", supervise.Bulk))
 	}
-	r.eventually("each job is on a worker of its own", func() bool {
+	pipelinetest.Eventually(r.t, "each job is on a worker of its own", func() bool {
 		busy := 0
 		for _, w := range r.pool.Snapshot().Workers {
 			if w.Job != nil {
@@ -278,7 +271,7 @@ func (r *rig) full(workers int) {
 	for _, done := range all {
 		r.good(done)
 	}
-	r.eventually("the books know what each of them holds", func() bool {
+	pipelinetest.Eventually(r.t, "the books know what each of them holds", func() bool {
 		d := r.device(0)
 		return d.Workers == workers && d.Jobs == 0 && d.Residents == int64(workers)*resident && d.Strangers == r.cards[0].reading().Used-d.Residents
 	})

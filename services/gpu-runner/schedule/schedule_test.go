@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
@@ -23,18 +25,18 @@ func TestStrangersTakeFromIdleWorkersFirstThenStopAdmissionAndWorkersComeBack(t 
 	busy := r.runs("running")
 
 	one.set(func(c *card) { c.strangers = 14 * gib }) // 23 are ours less 14: two workers and a job fit
-	r.eventually("one idle worker has left", func() bool { return r.device(0).Workers == 2 })
+	pipelinetest.Eventually(t, "one idle worker has left", func() bool { return r.device(0).Workers == 2 })
 	one.set(func(c *card) { c.strangers = 18 * gib }) // one worker and its job
-	r.eventually("the other idle one has left too", func() bool { return r.device(0).Workers == 1 })
+	pipelinetest.Eventually(t, "the other idle one has left too", func() bool { return r.device(0).Workers == 1 })
 	if now := r.runs("running"); now != busy {
 		t.Fatalf("a worker with a job was taken for a stranger: %d, then %d", busy, now)
 	}
 	waiting := r.convert("waiting", "a.pdf", supervise.Bulk)
 	one.set(func(c *card) { c.strangers = 23 * gib })
-	r.eventually("the books know", func() bool { return r.device(0).Strangers == 23*gib })
+	pipelinetest.Eventually(t, "the books know", func() bool { return r.device(0).Strangers == 23*gib })
 	r.open("slower")
 	r.good(running)
-	r.eventually("nobody is left, and the job waits", func() bool { return r.device(0).Workers == 0 && r.waits("waiting") })
+	pipelinetest.Eventually(t, "nobody is left, and the job waits", func() bool { return r.device(0).Workers == 0 && r.waits("waiting") })
 	if d := r.device(0); d.Jobs != 0 || d.Reserved != 0 {
 		t.Errorf("admitted although there is no room: %+v", d)
 	}
@@ -51,7 +53,7 @@ func TestAnIdleWorkerLeavesTheCardAndComesBackOnDemand(t *testing.T) {
 	one := &card{}
 	r := newRig(t, func(c *Config, _ *supervise.PoolConfig) { c.IdleUnload = 20 * time.Millisecond }, one)
 	first := r.good(r.convert("first", "a.pdf", supervise.Bulk))
-	r.eventually("it has left", func() bool { return r.device(0).Workers == 0 && len(one.living()) == 0 })
+	pipelinetest.Eventually(t, "it has left", func() bool { return r.device(0).Workers == 0 && len(one.living()) == 0 })
 	if r.log.count("was idle for") == 0 || !r.s.Unloaded(engineName) {
 		t.Errorf("unloaded %t, log %q", r.s.Unloaded(engineName), r.log.all.String())
 	}
@@ -60,7 +62,7 @@ func TestAnIdleWorkerLeavesTheCardAndComesBackOnDemand(t *testing.T) {
 	}
 	running := r.convert("long", "slower.pdf", supervise.Bulk)
 	pid := r.runs("long")
-	r.eventually("time enough has passed", func() bool {
+	pipelinetest.Eventually(t, "time enough has passed", func() bool {
 		r.s.mu.Lock()
 		defer r.s.mu.Unlock()
 		for _, room := range r.s.rooms {
@@ -83,7 +85,7 @@ func TestADeviceOnWhichWorkersKeepDyingIsQuarantinedAndTriedAgain(t *testing.T) 
 		c.Health = supervise.RestartPolicy{Base: time.Microsecond, Cap: time.Microsecond, QuarantineAt: 3, QuarantineFor: 300 * time.Millisecond}
 	}, sick)
 	done := r.convert("refused", "a.pdf", supervise.Bulk)
-	r.eventually("the device is in quarantine", func() bool { return r.device(0).Quarantined })
+	pipelinetest.Eventually(t, "the device is in quarantine", func() bool { return r.device(0).Quarantined })
 	if e := <-done; failure.ClassOf(e.err, "") != failure.Unhealthy || !strings.Contains(e.err.Error(), "every device is in quarantine: card-0") {
 		t.Errorf("a job for which there is no device: %v", e.err)
 	}
@@ -94,7 +96,7 @@ func TestADeviceOnWhichWorkersKeepDyingIsQuarantinedAndTriedAgain(t *testing.T) 
 		t.Errorf("%+v", d)
 	}
 	// Each quarantine ends by itself, one start is tried then; after the second they go well.
-	r.eventually("it is used again", func() bool {
+	pipelinetest.Eventually(t, "it is used again", func() bool {
 		e := <-r.convert("again", "a.pdf", supervise.Bulk)
 		return e.err == nil
 	})
@@ -112,7 +114,7 @@ func TestJobsOfAQuarantinedDeviceGoElsewhere(t *testing.T) {
 	r := newRig(t, func(c *Config, p *supervise.PoolConfig) {
 		c.Health = supervise.RestartPolicy{Base: time.Microsecond, Cap: time.Microsecond, QuarantineAt: 2, QuarantineFor: time.Hour}
 	}, sick, well)
-	r.eventually("the sick one is in quarantine", func() bool { return r.device(0).Quarantined })
+	pipelinetest.Eventually(t, "the sick one is in quarantine", func() bool { return r.device(0).Quarantined })
 	well.set(func(c *card) { c.strangers = 0 })
 	for range 3 {
 		r.good(r.convert("job", "a.pdf", supervise.Bulk))
@@ -129,7 +131,7 @@ func TestADriverThatHidesProcessesIsWorkedAroundAndThatIsSaid(t *testing.T) {
 	for range 3 {
 		r.good(r.convert("job", "a.pdf", supervise.Bulk))
 	}
-	r.eventually("the worker's memory isn't taken for a stranger's", func() bool {
+	pipelinetest.Eventually(t, "the worker's memory isn't taken for a stranger's", func() bool {
 		d := r.device(0)
 		return d.Workers == 1 && d.Measured == "estimated" && d.Strangers == 0 && d.Residents == resident
 	})
@@ -137,9 +139,9 @@ func TestADriverThatHidesProcessesIsWorkedAroundAndThatIsSaid(t *testing.T) {
 		t.Errorf("said %d times: %s", n, r.log.all.String())
 	}
 	one.set(func(c *card) { c.strangers = 20 * gib })
-	r.eventually("a stranger is seen all the same, and the idle worker makes room", func() bool { return r.device(0).Workers == 0 })
+	pipelinetest.Eventually(t, "a stranger is seen all the same, and the idle worker makes room", func() bool { return r.device(0).Workers == 0 })
 	waiting := r.convert("waiting", "a.pdf", supervise.Bulk)
-	r.eventually("it waits for the stranger", func() bool { return strings.Contains(r.why("waiting"), "strangers") })
+	pipelinetest.Eventually(t, "it waits for the stranger", func() bool { return strings.Contains(r.why("waiting"), "strangers") })
 	one.set(func(c *card) { c.strangers = 0 })
 	r.good(waiting)
 }
@@ -148,14 +150,14 @@ func TestAWorkerThatGrowsIsReplaced(t *testing.T) {
 	one := &card{}
 	r := newRig(t, nil, one)
 	before := r.good(r.convert("before", "a.pdf", supervise.Bulk)).Info.PID
-	r.eventually("it is measured", func() bool { return r.device(0).Residents == resident })
+	pipelinetest.Eventually(t, "it is measured", func() bool { return r.device(0).Residents == resident })
 	one.set(func(c *card) { c.each = resident + gib - 1 })
-	r.eventually("its growth is in the books", func() bool { return r.device(0).Residents == resident+gib-1 })
+	pipelinetest.Eventually(t, "its growth is in the books", func() bool { return r.device(0).Residents == resident+gib-1 })
 	if pid := r.good(r.convert("still", "a.pdf", supervise.Bulk)).Info.PID; pid != before {
 		t.Error("replaced before it has grown by the limit")
 	}
 	one.set(func(c *card) { c.each = resident + gib })
-	r.eventually("it has left", func() bool {
+	pipelinetest.Eventually(t, "it has left", func() bool {
 		return r.log.count("has grown from 4 GiB to 5 GiB") > 0 || strings.Contains(r.reasons(), "has grown")
 	})
 	one.set(func(c *card) { c.each = resident })
@@ -177,7 +179,7 @@ func TestALentCardIsReallyFreeAndComesBack(t *testing.T) {
 		}
 		lent <- loan
 	}()
-	r.eventually("the idle worker has left, the other finishes its job", func() bool { return r.device(0).Workers == 1 })
+	pipelinetest.Eventually(t, "the idle worker has left, the other finishes its job", func() bool { return r.device(0).Workers == 1 })
 	if len(lent) != 0 {
 		t.Fatal("lent, with a job in hand")
 	}
@@ -212,4 +214,26 @@ func TestALentCardIsReallyFreeAndComesBack(t *testing.T) {
 		t.Errorf("%+v, %v: whoever gives up waiting has the card all the same", loan, err)
 	}
 	r.s.TakeBack("")
+}
+
+// A page that trips an assert makes the driver report Xid 43: nobody is to be woken for that, as for an error of the device.
+func TestWhatAProcessDoesToItselfIsNoAlarm(t *testing.T) {
+	one := &card{}
+	r := newRig(t, nil, one)
+	for _, c := range []struct {
+		xid  uint64
+		line string
+	}{
+		{43, "level=INFO msg=\"a process has broken its own context on a device\" device=card-0 xid=43"},
+		{79, "level=ERROR msg=\"the driver reports errors of a device\" device=card-0 xid=79"},
+	} {
+		one.set(func(card *card) { card.xids = append(card.xids, c.xid) })
+		pipelinetest.Eventually(t, "it is told of", func() bool { return r.log.count("xid="+fmt.Sprint(c.xid)) > 0 })
+		if r.log.count(c.line) != 1 {
+			t.Errorf("%d: %s", c.xid, r.log.all.String())
+		}
+	}
+	if d := r.device(0); d.Closed != "" || d.Quarantined {
+		t.Errorf("%+v", d)
+	}
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pdfmill_runner.protocol import Convert
 
 GIB = 1 << 30
-MODELS = 31 * GIB // 10  # with the context of 0.4 GiB, what marker 1.x holds when it does nothing
+MODELS = 31 * GIB // 10  # with a context of 0.4 GiB, what marker 1.x is reported to hold when it does nothing
 MODEL_PARTS = 12
 LOAD_SECONDS = (10.0, 15.0)
 PAGE_SECONDS = 0.18
