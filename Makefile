@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-gpu lint bench clean fuzz tools test-faults soak
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench clean fuzz tools test-faults soak
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -73,6 +73,12 @@ $(CACHE)/card-site/.ready: runner-py/requirements.lock
 
 test-gpu: $(CACHE)/card-site/.ready
 	PDFMILL_CARD_PYTHON=$(CACHE)/card-site/python runner-py/tests/card/run.sh $(CACHE)/card
+
+# The ocr engine with its real models, in the environment that `pdfmill engines install` makes: 400 MB.
+test-ocr: build $(UV)/uv $(CACHE)/pytest/.ready
+	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; \
+	python=$$(bin/pdfmill engines install ocr --yes --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
+	cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_ocr
 
 # Versions of the tools are pinned here; `go run` fetches and caches them.
 lint:

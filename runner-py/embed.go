@@ -15,7 +15,7 @@ import (
 //
 //go:embed pyproject.toml requirements*.lock README.md
 //go:embed src/pdfmill_runner/*.py src/pdfmill_runner/py.typed
-//go:embed src/pdfmill_runner/engines/*.py src/pdfmill_runner/text/*.py src/pdfmill_runner/marker/*.py
+//go:embed src/pdfmill_runner/*/*.py
 var sources embed.FS
 
 // Sources returns the package as a pip-installable tree: pyproject.toml, the requirements, README.md and src. Read-only.

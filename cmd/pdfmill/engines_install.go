@@ -18,7 +18,7 @@ import (
 
 type enginesInstall struct {
 	environment
-	Name string `arg:"" help:"text, marker (2.x, Apache-2.0), or marker1 (1.10.x, GPL)."`
+	Name string `arg:"" help:"text, ocr, marker (2.x, Apache-2.0), or marker1 (1.10.x, GPL)."`
 	Yes  bool   `short:"y" help:"I have read the terms: don't ask."`
 }
 
@@ -29,6 +29,7 @@ own below the cache folder, so that both generations of marker can be there at o
 weights must lie.
 
 Examples:
+  pdfmill engines install ocr
   pdfmill engines install marker
   pdfmill engines install marker1 --yes`
 }
@@ -39,7 +40,7 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 	if err != nil {
 		return usage(err, "pdfmill engines ls")
 	}
-	fmt.Fprint(std.err, entry.Terms())
+	fmt.Fprint(std.err, entry.Conditions())
 	if !c.Yes {
 		if err := agree(os.Stdin, std.err); err != nil {
 			return err
@@ -103,7 +104,7 @@ func (e environment) each(ctx context.Context, notices io.Writer, log *slog.Logg
 		}
 		for _, engine := range env.Engines {
 			switch {
-			case entry.Extra == "" && engine.Name != "marker": // the runner's own environment has everything but marker
+			case entry.Extra == "" && !catalogue.Apart(engine.Name):
 				all = append(all, installed{Name: engine.Name, Python: env.Python, Engine: engine})
 			case entry.Extra != "" && engine.Name == entry.Engine:
 				all = append(all, installed{Name: entry.Name, Python: env.Python, Engine: engine})

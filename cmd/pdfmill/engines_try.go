@@ -18,7 +18,7 @@ import (
 
 type enginesTry struct {
 	environment
-	Name    string                 `arg:"" help:"text, marker or marker1."`
+	Name    string                 `arg:"" help:"text, ocr, marker or marker1."`
 	File    string                 `arg:"" optional:"" type:"existingfile" help:"A PDF whose first page is converted; default: a page of one line."`
 	Timeout time.Duration          `default:"10m" help:"Most time for loading, and again for the page."`
 	Marker  gpurunner.MarkerConfig `embed:"" prefix:"marker-"`

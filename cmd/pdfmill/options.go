@@ -11,7 +11,7 @@ import (
 
 // options are how documents are to be converted, as flags.
 type options struct {
-	Engine      string            `placeholder:"NAME" group:"How to convert:" help:"auto, text, marker."`
+	Engine      string            `placeholder:"NAME" group:"How to convert:" help:"auto, text, ocr, marker."`
 	Pages       string            `placeholder:"SET" group:"How to convert:" help:"Pages, like 1-20,35. Default: all."`
 	ForceOCR    bool              `name:"force-ocr" group:"How to convert:" help:"Ignore the text layer."`
 	Images      string            `enum:",yes,no" default:"" placeholder:"yes|no" group:"How to convert:" help:"Extract and link images. Default: yes."`

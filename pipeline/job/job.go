@@ -43,13 +43,18 @@ func New(source document.Source, options Options, correlationID string, now time
 // ID is hex(sha256(source hash, the options that change the output, engine family)), cut to 32 digits. Priority, timeout and
 // the password's name change when and how, not what.
 func ID(sourceSHA256 string, o Options) string {
+	policy := ""
+	if o.Engine == EngineAuto {
+		policy = o.Auto
+	}
 	canonical, _ := json.Marshal(struct { // field order is the canonical order; never reorder
 		Pages    pages.Set         `json:"pages"`
 		ForceOCR bool              `json:"force_ocr"`
 		Output   string            `json:"output"`
 		Images   bool              `json:"images"`
 		Engine   map[string]string `json:"engine_options,omitempty"` // a map's keys are written in order
-	}{o.Pages, o.ForceOCR, o.Output, o.Images, o.EngineOptions})
+		Auto     string            `json:"auto,omitempty"`
+	}{o.Pages, o.ForceOCR, o.Output, o.Images, o.EngineOptions, policy})
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", sourceSHA256, canonical, o.Engine))
 	return hex.EncodeToString(sum[:])[:32]
 }

@@ -13,12 +13,28 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 )
 
-// Engine names. `auto` is decided per document by the validator.
+// Engine names. `auto` is decided by the validator, page by page where there is a choice.
 const (
 	EngineAuto   = "auto"
 	EngineText   = "text"
 	EngineMarker = "marker"
+	EngineOCR    = "ocr"
 	EngineNull   = "null"
+)
+
+// Policies by which auto chooses an engine for each page.
+const (
+	AutoFast     = "fast"     // recognition only where there is no text at all
+	AutoBalanced = "balanced" // also where the text layer does not say what the page shows; models for all that is more than prose, where there are any
+	AutoBest     = "best"     // models for every page, where there are any
+)
+
+// Outputs. Not every engine writes each of them.
+const (
+	OutputMarkdown = "markdown"
+	OutputJSON     = "json"
+	OutputHTML     = "html"
+	OutputChunks   = "chunks"
 )
 
 // Lanes of a range's subject. `suspect` is for ranges that have killed a worker: they run isolated.
@@ -36,11 +52,13 @@ const MaxTimeout = 24 * time.Hour
 
 // Options of a drop. The zero value is not valid: start from Default.
 type Options struct {
-	Engine   string    `json:"engine"`    // auto | marker | text | null (null only by name)
+	Engine   string    `json:"engine"`    // auto | marker | ocr | text | null (null only by name)
 	Pages    pages.Set `json:"pages"`     // empty: all
 	ForceOCR bool      `json:"force_ocr"` // ignore the text layer
 	Output   string    `json:"output"`    // markdown | json | html | chunks, where the engine has it
 	Images   bool      `json:"images"`    // extract and link images
+	// Auto is the policy of the engine auto: fast | balanced | best; "" is balanced.
+	Auto string `json:"auto,omitempty"`
 	// EngineOptions are those that only some engines know, by name; an engine refuses what it doesn't know.
 	EngineOptions map[string]string `json:"engine_options,omitempty"`
 
@@ -51,13 +69,14 @@ type Options struct {
 
 // Default returns the options of a drop that names none.
 func Default() Options {
-	return Options{Engine: EngineAuto, Output: "markdown", Images: true, Priority: LaneBulk}
+	return Options{Engine: EngineAuto, Output: OutputMarkdown, Images: true, Priority: LaneBulk}
 }
 
 // parsers reads each option by its name, as used in metadata, in `--set` and on the command line.
 var parsers = map[string]func(*Options, string) error{
-	"engine":       oneOf(func(o *Options) *string { return &o.Engine }, EngineAuto, EngineMarker, EngineText, EngineNull),
-	"output":       oneOf(func(o *Options) *string { return &o.Output }, "markdown", "json", "html", "chunks"),
+	"engine":       oneOf(func(o *Options) *string { return &o.Engine }, EngineAuto, EngineMarker, EngineOCR, EngineText, EngineNull),
+	"auto":         setAuto,
+	"output":       oneOf(func(o *Options) *string { return &o.Output }, OutputMarkdown, OutputJSON, OutputHTML, OutputChunks),
 	"priority":     oneOf(func(o *Options) *string { return &o.Priority }, LaneInteractive, LaneBulk),
 	"force-ocr":    yesNo(func(o *Options) *bool { return &o.ForceOCR }),
 	"images":       yesNo(func(o *Options) *bool { return &o.Images }),
@@ -126,6 +145,15 @@ func yesNo(field func(*Options) *bool) func(*Options, string) error {
 		}
 		return nil
 	}
+}
+
+// setAuto leaves the default policy unsaid, so that saying it makes no other job.
+func setAuto(o *Options, v string) error {
+	err := oneOf(func(o *Options) *string { return &o.Auto }, AutoFast, AutoBalanced, AutoBest)(o, v)
+	if o.Auto == AutoBalanced {
+		o.Auto = ""
+	}
+	return err
 }
 
 func setPasswordRef(o *Options, v string) error {

@@ -194,11 +194,13 @@ def test_list_engines(fake_engine: str) -> None:
         [sys.executable, "-m", "pdfmill_runner", "--list-engines"], capture_output=True, timeout=SECONDS, check=True, env=env
     ).stdout
     engines = {engine["name"]: engine for engine in json.loads(out)["engines"]}
-    assert list(engines) == ["text", "marker", "null", "sim", "fake"]
+    assert list(engines) == ["text", "marker", "ocr", "null", "sim", "fake"]
     assert not engines["sim"]["auto"]
     assert (engines["text"]["available"], engines["text"]["auto"]) == (True, True)
     assert not engines["marker"]["available"]
     assert "marker-pdf" in engines["marker"]["reason"]
+    assert not engines["ocr"]["available"]
+    assert "rapidocr" in engines["ocr"]["reason"]
     assert (engines["null"]["available"], engines["null"]["auto"]) == (True, False)
 
 

@@ -51,7 +51,7 @@ func newEngine(name string, c Config, cache string, s *schedule.Scheduler, gpus 
 	return e, nil
 }
 
-// Command returns how a worker of an engine is started, after building its environment if need be. Marker's is never built by itself.
+// Command returns how a worker of an engine is started, after building its environment if need be. Those of marker and ocr are never built by themselves.
 func Command(ctx context.Context, name string, c Config, cache string, l supervise.Launch, log *slog.Logger) (supervise.Command, error) {
 	return build(ctx, name, c, cache, l, max(1, c.Workers), log)
 }

@@ -13,10 +13,11 @@ import (
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 )
 
-// Extras of the runner that hold a generation of marker.
+// Extras of the runner: each holds an engine, or a generation of it.
 const (
 	ExtraMarker2 = "marker"  // 2.x: asks servers
 	ExtraMarker1 = "marker1" // 1.10.x: models in every worker
+	ExtraOCR     = "ocr"     // recognises on the CPU
 )
 
 // MarkerConfig says which marker runs, and what it may ask.
@@ -75,18 +76,21 @@ func (c MarkerConfig) servers() string {
 	return strings.Join(names, ",")
 }
 
-// extra chooses the part of the runner that an engine needs. Marker is never installed by itself: it is gigabytes, under licences that somebody must have
-// read.
+// extra chooses the part of the runner that an engine needs. None is installed by itself: they are large, and marker comes under licences that somebody
+// must have read.
 func (c Config) extra(engine string, env pyenv.Config) (string, error) {
-	if engine != job.EngineMarker {
+	var wanted []string
+	switch {
+	case engine == job.EngineOCR:
+		wanted = []string{ExtraOCR}
+	case engine != job.EngineMarker:
 		return "", nil
-	}
-	wanted := []string{ExtraMarker2, ExtraMarker1}
-	switch c.Marker.Generation {
-	case "1":
+	case c.Marker.Generation == "1":
 		wanted = []string{ExtraMarker1}
-	case "2":
+	case c.Marker.Generation == "2":
 		wanted = []string{ExtraMarker2}
+	default:
+		wanted = []string{ExtraMarker2, ExtraMarker1}
 	}
 	for _, extra := range wanted {
 		if env.Extra = extra; pyenv.Installed(env) {

@@ -9,7 +9,11 @@ import (
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 )
 
-func TestMarkerIsNotInstalledByItself(t *testing.T) {
+func TestNothingLargeIsInstalledByItself(t *testing.T) {
+	_, err := (Config{}).extra(job.EngineOCR, pyenv.Config{Dir: t.TempDir()})
+	if failure.ClassOf(err, "") != failure.EngineMissing || !strings.Contains(err.Error(), "engines install ocr ") {
+		t.Errorf("ocr: %v", err)
+	}
 	for generation, command := range map[string]string{"auto": "install marker ", "2": "install marker ", "1": "install marker1 "} {
 		c := Config{Marker: MarkerConfig{Generation: generation}}
 		_, err := c.extra(job.EngineMarker, pyenv.Config{Dir: t.TempDir()})

@@ -42,6 +42,10 @@ func profile(name string, c Config) schedule.Engine {
 		if name == engineNull {
 			e.Prior.Most = 64 * mib
 		}
+		if name == job.EngineOCR { // models and a page as the network sees it; only where there are scans
+			e.Eager = false
+			e.Prior = predict.Prior{Resident: 300 * mib, Base: 700 * mib, PerPage: mib, Most: 1500 * mib}
+		}
 		if c.MemoryLimit > 0 {
 			e.Prior.Most = min(e.Prior.Most, c.MemoryLimit)
 		}

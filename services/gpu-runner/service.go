@@ -26,7 +26,7 @@ import (
 
 // Config of the gpu-runner.
 type Config struct {
-	Serve       []string      `name:"serve" env:"PDFMILL_SERVE" default:"text" help:"Engines to serve: text, marker; null only for benchmarks."`
+	Serve       []string      `name:"serve" env:"PDFMILL_SERVE" default:"text" help:"Engines to serve: text, ocr, marker; null only for benchmarks."`
 	Workers     int           `name:"workers" env:"PDFMILL_WORKERS" default:"0" help:"Worker processes of each engine; 0: one a core."`
 	TimeoutBase time.Duration `name:"range-timeout" env:"PDFMILL_RANGE_TIMEOUT" default:"30s" help:"Work time a range may take, whatever its length …"`
 	TimeoutPage time.Duration `name:"page-timeout" env:"PDFMILL_PAGE_TIMEOUT" default:"5s" help:"… and for each of its pages on top."`

@@ -13,6 +13,7 @@ GROUP = "pdfmill_runner.engines"
 _OURS = {
     "text": "pdfmill_runner.engines.text:TextEngine",
     "marker": "pdfmill_runner.engines.marker:MarkerEngine",
+    "ocr": "pdfmill_runner.engines.ocr:OcrEngine",
     "null": "pdfmill_runner.engines.null:NullEngine",
     "sim": "pdfmill_runner.engines.sim:SimEngine",
 }

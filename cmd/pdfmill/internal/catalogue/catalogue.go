@@ -16,7 +16,7 @@ type Entry struct {
 	Disk    string // what its packages take
 	Code    string // licence of the code
 	Weights []Weights
-	Bound   string // of funding and revenue, up to which the weights may be used in a business without another licence
+	Terms   string // of the weights
 }
 
 // Weights are a model's.
@@ -25,14 +25,20 @@ type Weights struct {
 	Checkpoint string // hf://OWNER/NAME, or s3://PATH below the publisher's own server
 }
 
-// terms are the publisher's words about the weights, as the package of each generation has them.
-const terms = "modified AI Pubs Open Rail-M license (free for research, personal use, and startups under %s funding/revenue);\n" +
-	"    beyond that, commercial use of the weights needs a licence of the publisher: www.datalab.to/pricing\n"
+// railM are the publisher's words about marker's weights, as the package of each generation has them, with the bound of funding and revenue.
+func railM(bound string) string {
+	return "modified AI Pubs Open Rail-M license (free for research, personal use, and startups under " + bound + " funding/revenue);\n" +
+		"    beyond that, commercial use of the weights needs a licence of the publisher: www.datalab.to/pricing"
+}
 
 var all = []Entry{
 	{Name: "text", Engine: "text", Package: "liteparse 2.18.0", Disk: "50 MB", Code: "Apache-2.0"},
 	{
-		Name: "marker", Engine: "marker", Extra: "marker", Package: "marker-pdf 2.0.0", Disk: "6.1 GB", Code: "Apache-2.0", Bound: "$5M",
+		Name: "ocr", Engine: "ocr", Extra: "ocr", Package: "rapidocr 3.10.0", Disk: "400 MB", Code: "Apache-2.0",
+		Weights: []Weights{{"detection and recognition", "PP-OCRv6 small, in the package"}}, Terms: "Apache-2.0",
+	},
+	{
+		Name: "marker", Engine: "marker", Extra: "marker", Package: "marker-pdf 2.0.0", Disk: "6.1 GB", Code: "Apache-2.0", Terms: railM("$5M"),
 		Weights: []Weights{
 			{"layout", "hf://datalab-to/surya_layout2"},
 			{"ocr_error", "s3://ocr_error_detection/2025_02_18"},
@@ -40,7 +46,7 @@ var all = []Entry{
 		},
 	},
 	{
-		Name: "marker1", Engine: "marker", Extra: "marker1", Package: "marker-pdf 1.10.2", Disk: "4.8 GB", Code: "GPL-3.0-or-later", Bound: "$2M",
+		Name: "marker1", Engine: "marker", Extra: "marker1", Package: "marker-pdf 1.10.2", Disk: "4.8 GB", Code: "GPL-3.0-or-later", Terms: railM("$2M"),
 		Weights: []Weights{
 			{"layout", "s3://layout/2025_09_23"},
 			{"recognition", "s3://text_recognition/2025_09_23"},
@@ -66,8 +72,13 @@ func Find(name string) (Entry, error) {
 	return Entry{}, fmt.Errorf("there is no engine %q to install; there are: %s", name, strings.Join(names, ", "))
 }
 
-// Terms is what somebody must know before installing the entry.
-func (e Entry) Terms() string {
+// Apart reports whether an engine lives in another environment than the runner's own.
+func Apart(engine string) bool {
+	return slices.ContainsFunc(all, func(e Entry) bool { return e.Engine == engine && e.Extra != "" })
+}
+
+// Conditions is what somebody must know before installing the entry.
+func (e Entry) Conditions() string {
 	text := fmt.Sprintf("%s: %s\n  packages   %s on disk, in an environment of their own\n  code       %s\n", e.Name, e.Package, e.Disk, e.Code)
 	if len(e.Weights) == 0 {
 		return text
@@ -79,5 +90,5 @@ func (e Entry) Terms() string {
 		}
 		text += fmt.Sprintf("%s%s (%s)\n", label, w.Checkpoint, w.Role)
 	}
-	return text + "  terms of the weights, which are not the code's:\n    " + fmt.Sprintf(terms, e.Bound)
+	return text + "  terms of the weights, which need not be the code's:\n    " + e.Terms + "\n"
 }

@@ -11,6 +11,7 @@ import (
 func TestTermsAreSaidBeforeAnythingIsInstalled(t *testing.T) {
 	for name, words := range map[string][]string{
 		"marker":  {"Apache-2.0", "Open Rail-M", "$5M", "6.1 GB", "surya_layout2"},
+		"ocr":     {"Apache-2.0", "400 MB", "PP-OCRv6"},
 		"marker1": {"GPL-3.0", "Open Rail-M", "$2M", "4.8 GB", "text_recognition"},
 	} {
 		e, err := Find(name)
@@ -18,8 +19,8 @@ func TestTermsAreSaidBeforeAnythingIsInstalled(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, word := range words {
-			if !strings.Contains(e.Terms(), word) {
-				t.Errorf("%s: the terms don't say %q:\n%s", name, word, e.Terms())
+			if !strings.Contains(e.Conditions(), word) {
+				t.Errorf("%s: the terms don't say %q:\n%s", name, word, e.Conditions())
 			}
 		}
 	}

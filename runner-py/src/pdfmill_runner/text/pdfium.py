@@ -24,6 +24,8 @@ HEADER_BYTES = 1024  # the header must begin within these, as every reader has i
 MAX_OUTLINE = 100_000  # entries of an outline that are looked at
 MAX_VISITED = 100_000  # objects of a page that are looked at, those inside forms too
 MAX_FORM_DEPTH = 5
+PICTURE_DPI = 150  # of a page that is drawn to be recognised: letters of 8 points have 16 pixels
+PICTURE_PIXELS = 12_000_000  # of such a picture at most: a larger page is drawn smaller
 SUSPICIOUS_OBJECTS = 10_000  # a page with more has its paths and characters counted
 
 
@@ -96,6 +98,17 @@ class Document:
                 c.FPDFText_ClosePage(text_page)
         finally:
             c.FPDF_ClosePage(page)
+
+    def picture(self, number: int) -> Any:  # noqa: ANN401 - a numpy array, where numpy is installed
+        """Draw a page, with what is filled into its forms: rows of pixels, blue, green and red."""
+        c.FPDF_ClosePage(self._load(number))  # says what is wrong with it
+        page = self._doc[number - 1]
+        try:
+            width, height = page.get_size()
+            scale = min(PICTURE_DPI / 72, (PICTURE_PIXELS / max(width * height, 1.0)) ** 0.5)
+            return page.render(scale=scale, rev_byteorder=False).to_numpy()[:, :, :3].copy()
+        finally:
+            page.close()
 
     def outline_loops(self) -> bool:
         """Report whether the outline refers to itself (or is larger than MAX_OUTLINE): who walks it naively never returns."""
