@@ -67,7 +67,7 @@ func (c *convertCommand) Run(g *globals, std streams) error {
 	defer unlock()
 
 	log := g.logger(std.err, slog.LevelError)
-	works := &works{data: data, workers: c.crew(inputs), log: log, began: began, notices: std.err, tally: &batch.Tally{}}
+	works := &works{data: data, workers: c.crew(inputs), engine: all.Engine, log: log, began: began, notices: std.err, tally: &batch.Tally{}}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	works.fail = fail

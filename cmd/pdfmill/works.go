@@ -18,13 +18,16 @@ import (
 	"github.com/pdfmill/pdfmill/embedded"
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
+	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
 )
 
 // works is the pipeline that convert starts for itself.
 type works struct {
 	data    string // kept afterwards; "" for a temporary directory
 	workers int
+	engine  string // that documents ask for
 	log     *slog.Logger
 	began   time.Time
 	notices io.Writer // for people, while they wait for something unusual
@@ -95,7 +98,22 @@ func (w *works) settings() (settings, error) {
 	s.Validator.Thumbnail = 0 // nobody will look
 	s.Runner.Scratch, s.Validator.Scratch = filepath.Join(w.dir, "scratch"), w.dir
 	s.Runner.Install = preparing(w.notices)
+	if os.Getenv("PDFMILL_SERVE") == "" && os.Getenv("PDFMILL_ENGINES") == "" {
+		s.Runner.Serve = w.serve(environment{Cache: s.Cache, Python: s.Runner.Python})
+		s.Validator.Engines = s.Runner.Serve
+	}
 	return s, nil
+}
+
+// serve names the engines that these documents need: the one they ask for, or text, and ocr beside it where it is installed.
+func (w *works) serve(e environment) []string {
+	switch {
+	case w.engine != job.EngineAuto:
+		return []string{w.engine}
+	case e.there(gpurunner.ExtraOCR):
+		return []string{job.EngineText, job.EngineOCR}
+	}
+	return []string{job.EngineText}
 }
 
 // end stops what was started and returns what went wrong, unless it is what reported tells already.

@@ -65,7 +65,30 @@ type Page struct {
 	Pixels int64 `json:"pixels,omitempty"` // of all images
 	// Content is how many bytes its streams inflate to, where they are large enough to be measured.
 	Content int64 `json:"content,omitempty"`
+
+	// What follows is found only where an engine is chosen for each page. Covered is the share of the page that its largest image covers, Readable how much
+	// of a sample of its text layer can be read; Kind is what that comes to.
+	Covered  float64   `json:"covered,omitempty"`
+	Readable *Readable `json:"readable,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
 }
+
+// Readable are the signs of a text layer that says what the page shows, or does not. Shares are 0 to 1.
+type Readable struct {
+	Unknown  float64 `json:"unknown,omitempty"`  // characters that mean nothing in Unicode: private, unassigned, control
+	Unmapped float64 `json:"unmapped,omitempty"` // characters whose font says no Unicode value
+	Mute     float64 `json:"mute,omitempty"`     // words in Latin letters without a vowel
+}
+
+// Kinds of pages, for the choice of an engine.
+const (
+	KindBlank   = "blank"   // nothing is drawn on it
+	KindScanned = "scanned" // something is drawn, and there is no text
+	KindGarbled = "garbled" // its text layer does not say what it shows
+	KindProse   = "prose"   // readable text and nothing else
+	KindMixed   = "mixed"   // readable text, and images or drawings
+	KindUnknown = "unknown" // nobody looked
+)
 
 // FailedPage is a page that no engine will see: it can't be loaded, or breaks a limit.
 type FailedPage struct {

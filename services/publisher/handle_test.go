@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
@@ -71,6 +72,33 @@ func TestNothingUntilEveryPageIsAccountedFor(t *testing.T) {
 	var file lostFile
 	if err := json.Unmarshal([]byte(read(t, j.PassPrefix()+"failed/000005-000005.json")), &file); err != nil || file.DeadLetter != "letter-000005-000005" {
 		t.Errorf("lost page's file %+v, %v", file, err)
+	}
+}
+
+func TestPagesOfSeveralEngines(t *testing.T) {
+	b, j := newBench(t, usual), newJob(t, 1)
+	good(t, j, span(1, 1), "text")
+	recognised := resultOf(span(2, 4), "ocr")
+	recognised.Engine, recognised.Version = "ocr", "4"
+	put(t, j.RangePrefix(span(2, 4)), recognised)
+	found := facts.Facts{Pages: 4, PageList: []facts.Page{{Page: 1, Kind: facts.KindProse}, {Page: 2, Kind: facts.KindScanned}, {Page: 4, Kind: facts.KindGarbled}}}
+	if _, err := object.PutJSON(t.Context(), s3, bucket, j.PassPrefix()+facts.ObjectName, found, object.Put{}); err != nil {
+		t.Fatal(err)
+	}
+	e := convertedOf(t, b.handleOne(t, rendered(j, span(1, 1), 4)))
+	if e.Engine.Name != "ocr" || e.Engine.Version != "4" {
+		t.Errorf("engine %+v, want the one of most pages", e.Engine)
+	}
+	var m Manifest
+	if err := json.Unmarshal([]byte(read(t, e.Manifest.Key)), &m); err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for _, p := range m.PageList {
+		said += p.Engine + ":" + p.Kind + " "
+	}
+	if want := "text:prose ocr:scanned ocr: ocr:garbled "; said != want {
+		t.Errorf("%q, want %q", said, want)
 	}
 }
 

@@ -36,6 +36,7 @@ type product struct {
 	pages    []Page
 	pictures []picture
 	engine   event.Engine
+	shares   []engineShare
 	seconds  float64 // of engine time
 }
 
@@ -79,8 +80,8 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, e
 		if !counted[run.Key] {
 			counted[run.Key] = true
 			p.seconds += result.Seconds
-			p.credit(result, engine)
 		}
+		p.credit(result, run.Pages.Len())
 		if err := p.run(buffer, run, result); err != nil {
 			return nil, err
 		}
@@ -105,12 +106,20 @@ func readResult(ctx context.Context, store object.Store, bucket string, run Run)
 	return result, nil
 }
 
-// credit names the engine of the document: the one that was asked for, with the version of its first range.
-func (p *product) credit(r event.RangeResult, wanted string) {
-	first := p.engine.Version == "" || p.engine.Name != wanted
-	if first && (r.Engine == wanted || p.engine.Version == "") {
-		p.engine = event.Engine{Name: r.Engine, Version: r.Version, Models: r.Models}
+// credit names the engine of the document: the one that most pages went to, with the version of its first range. Which page is whose is in the list of pages.
+func (p *product) credit(r event.RangeResult, count int) {
+	at := slices.IndexFunc(p.shares, func(s engineShare) bool { return s.engine.Name == r.Engine })
+	if at < 0 {
+		at, p.shares = len(p.shares), append(p.shares, engineShare{engine: event.Engine{Name: r.Engine, Version: r.Version, Models: r.Models}})
 	}
+	p.shares[at].pages += count
+	p.engine = slices.MaxFunc(p.shares, func(a, b engineShare) int { return a.pages - b.pages }).engine // the first of several
+}
+
+// engineShare is how many pages of a document went to an engine.
+type engineShare struct {
+	engine event.Engine
+	pages  int
 }
 
 // run writes the pages of one run.

@@ -47,13 +47,28 @@ type Manifest struct {
 type Page struct {
 	Page     int           `json:"page"`
 	Engine   string        `json:"engine,omitempty"`
-	Status   string        `json:"status"` // ok | degraded | failed
+	Kind     string        `json:"kind,omitempty"` // what the page is, see facts.Page: why it went to this engine, where one was chosen for each page
+	Status   string        `json:"status"`         // ok | degraded | failed
 	Chars    int           `json:"chars"`
 	Seconds  float64       `json:"seconds"`
 	Warnings []string      `json:"warnings,omitempty"`
 	Class    failure.Class `json:"class,omitempty"`    // of a failed page
 	Message  string        `json:"message,omitempty"`  // of a failed page
 	Fidelity *float64      `json:"fidelity,omitempty"` // share of the text layer's words that came out; absent when there is nothing to compare with
+}
+
+// name says of each page what the validator found it to be.
+func (m *Manifest) name(f *facts.Facts) {
+	if f == nil {
+		return
+	}
+	kinds := make(map[int]string, len(f.PageList))
+	for _, p := range f.PageList {
+		kinds[p.Page] = p.Kind
+	}
+	for i := range m.PageList {
+		m.PageList[i].Kind = kinds[m.PageList[i].Page]
+	}
 }
 
 // selection is the plan by which the product was made.

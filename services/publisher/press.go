@@ -80,6 +80,7 @@ func (p *press) print(ctx context.Context, s selection, partly bool) (printed, e
 	for n := next; n < next+maxRaces; n++ {
 		m := p.manifest(doc, n)
 		m.Facts, m.Thumbnail = about.facts, about.thumbnail
+		m.name(about.facts)
 		_, err := object.PutJSON(ctx, p.store, p.bucket, p.key(n, manifestName), m, object.Put{Once: true})
 		switch {
 		case err == nil:

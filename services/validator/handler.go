@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -16,18 +15,17 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
-	"github.com/pdfmill/pdfmill/services/validator/plan"
 )
 
 // handle inspects one document and plans the ranges that nobody has converted yet. The plan depends only on the facts, which are stored before anything is
 // published, and on what is done, so that a second delivery plans the same.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) ([]stage.Output, error) {
 	j, started := d.Body.Job, time.Now()
-	engine, err := s.engine(j.Options)
+	choice, err := s.choice(j.Options)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.facts(ctx, j, d.Attempt > 1)
+	found, err := s.facts(ctx, j, choice, d.Attempt > 1)
 	if err != nil {
 		return nil, err
 	}
@@ -47,21 +45,21 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 		return nil, err
 	}
 	seconds := time.Since(started).Seconds()
-	rendered := event.Rendered{Job: j, Engine: engine, Total: found.Pages, Want: want, Mode: event.ModeDefault, ValidateSeconds: seconds, Attempts: d.Attempt}
+	todo := missing(choice.split(want, found), found, have, s.config.MaxRangePages)
+	rendered := event.Rendered{Job: j, Engine: choice.engine, Total: found.Pages, Want: want, Mode: event.ModeDefault, ValidateSeconds: seconds, Attempts: d.Attempt}
 	var outputs []stage.Output
 	if len(lost) > 0 {
 		rendered.Failed = lost
 		outputs = append(outputs, rendered.Output())
 	}
-	todo := missing(want, found, have, s.config.MaxRangePages)
 	if len(todo) == 0 && len(lost) == 0 {
 		rendered.Cached = true
 		return []stage.Output{rendered.Output()}, nil
 	}
-	for _, r := range todo {
+	for _, piece := range todo {
 		m := event.Range{
-			Job: j, Engine: engine, Lane: j.Options.Priority, Range: r, Total: found.Pages, Want: want, Mode: event.ModeDefault,
-			PlannedAt: time.Now().UTC(), ValidateSeconds: seconds, Megapixels: megapixels(found.PageList, r),
+			Job: j, Engine: piece.engine, Lane: j.Options.Priority, Range: piece.pages, Total: found.Pages, Want: want, Mode: event.ModeDefault,
+			PlannedAt: time.Now().UTC(), ValidateSeconds: seconds, Megapixels: megapixels(found.PageList, piece.pages),
 		}
 		if found.Repair != nil {
 			m.Repaired = found.Repair.SHA256
@@ -95,35 +93,8 @@ func within(lost []facts.FailedPage, want pages.Set) []event.FailedPage {
 	return out
 }
 
-// missing are the ranges of the whole plan, as far as they are not done: so cut, a range stays the same however many others are done.
-func missing(want pages.Set, f facts.Facts, have pages.Set, maxRangePages int) []pages.Range {
-	usable := want.Subtract(want.Subtract(good(f)))
-	weights := plan.Weigh(f.PageList)
-	var todo []pages.Range
-	for _, r := range plan.Ranges(usable, maxRangePages, weights) {
-		todo = append(todo, pages.Set{r}.Subtract(have)...)
-	}
-	if len(todo) > plan.MaxRanges { // what is done lies scattered over the document
-		todo = plan.Ranges(usable.Subtract(have), maxRangePages, weights)
-	}
-	return todo
-}
-
-// engine decides who converts the document.
-func (s *Service) engine(o job.Options) (string, error) {
-	engine := o.Engine
-	if engine == job.EngineAuto {
-		engine = s.config.AutoEngine
-	}
-	if !slices.Contains(s.config.Engines, engine) {
-		return "", failure.Newf(failure.EngineMissing, "choose engine for", "document", "no gpu-runner serves the engine %q", engine).
-			WithHint("available: " + strings.Join(s.config.Engines, ", ") + "; replay with --set engine=…")
-	}
-	return engine, nil
-}
-
 // facts are those that an earlier delivery has stored, or new ones. The first that are stored stay.
-func (s *Service) facts(ctx context.Context, j job.Job, again bool) (facts.Facts, error) {
+func (s *Service) facts(ctx context.Context, j job.Job, c choice, again bool) (facts.Facts, error) {
 	key := j.PassPrefix() + facts.ObjectName
 	var stored facts.Facts
 	if again {
@@ -132,10 +103,11 @@ func (s *Service) facts(ctx context.Context, j job.Job, again bool) (facts.Facts
 			return stored, err
 		}
 	}
-	found, err := s.inspect(ctx, j)
+	found, err := s.inspect(ctx, j, c)
 	if err != nil {
 		return facts.Facts{}, err
 	}
+	c.name(&found)
 	_, err = object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, key, found, object.Put{Once: true})
 	if errors.Is(err, object.ErrExists) {
 		_, err = object.GetJSON(ctx, s.platform.Store, s.platform.Bucket, key, facts.MaxObject, &stored)
@@ -145,7 +117,7 @@ func (s *Service) facts(ctx context.Context, j job.Job, again bool) (facts.Facts
 }
 
 // inspect brings the source to local scratch, its hash checked, and looks at it in the sandbox. What comes out of that beside the facts is stored.
-func (s *Service) inspect(ctx context.Context, j job.Job) (facts.Facts, error) {
+func (s *Service) inspect(ctx context.Context, j job.Job, c choice) (facts.Facts, error) {
 	file, err := os.CreateTemp(s.config.Scratch, "pdfmill-inspect-")
 	if err != nil {
 		return facts.Facts{}, failure.New(failure.Unhealthy, "make scratch file in", s.config.Scratch, err).WithHint("is the disk full?")
@@ -166,6 +138,7 @@ func (s *Service) inspect(ctx context.Context, j job.Job) (facts.Facts, error) {
 	}
 	found, err := s.inspector.Inspect(ctx, Request{
 		Path: file.Name(), PasswordRef: j.Options.PasswordRef, Thumbnail: s.config.Thumbnail, Scratch: s.config.Scratch,
+		Readable: c.perPage(),
 	})
 	if found.Repaired != "" {
 		defer os.Remove(found.Repaired)

@@ -57,6 +57,7 @@ type Request struct {
 	PasswordRef string // name of the secret whose passwords may open it; "" for none
 	Thumbnail   int    // longest side of a picture of the first page, in pixels; 0: none
 	Scratch     string // folder for a repaired copy
+	Readable    bool   // look how readable each page's text is: for the choice of an engine
 }
 
 // Finding is a document that may go on.
@@ -98,7 +99,7 @@ func (i *Inspector) open(ctx context.Context, r Request, seen sight) (Finding, e
 	var found Finding
 	passwords, unknown := i.passwords(r.PasswordRef)
 	var err error
-	found.Facts, found.Thumbnail, err = i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail})
+	found.Facts, found.Thumbnail, err = i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail, Readable: r.Readable})
 	switch {
 	case errors.Is(err, sandbox.ErrPassword):
 		return found, i.locked(r, seen, len(passwords), unknown)

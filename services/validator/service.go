@@ -24,7 +24,7 @@ const maxThumbnailPixels = 1024
 // Config of the validator.
 type Config struct {
 	Concurrency   int      `name:"validator-concurrency" env:"PDFMILL_VALIDATOR_CONCURRENCY" default:"0" help:"Documents inspected at once; 0: one a core."`
-	AutoEngine    string   `name:"auto-engine" env:"PDFMILL_AUTO_ENGINE" default:"text" help:"Engine for documents that ask for auto."`
+	AutoEngine    string   `name:"auto-engine" env:"PDFMILL_AUTO_ENGINE" help:"Engine for all pages of documents that ask for auto; empty: one is chosen for each page, among engines."`
 	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused."`
 	MaxRangePages int      `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" help:"Pages in one range at most."`
 	Scratch       string   `name:"validator-scratch" env:"PDFMILL_VALIDATOR_SCRATCH" type:"path" help:"Folder for documents while they are inspected; default: the system's temporary folder."`
@@ -45,7 +45,7 @@ func (c Config) Validate() error {
 	if c.MaxRangePages < 1 {
 		faults = append(faults, fmt.Errorf("max-range-pages is %d: a range has at least one page", c.MaxRangePages))
 	}
-	if !slices.Contains(c.Engines, c.AutoEngine) {
+	if c.AutoEngine != "" && !slices.Contains(c.Engines, c.AutoEngine) {
 		faults = append(faults, fmt.Errorf("auto-engine is %q, which is not among engines %v", c.AutoEngine, c.Engines))
 	}
 	if c.Thumbnail < 0 || c.Thumbnail > maxThumbnailPixels {

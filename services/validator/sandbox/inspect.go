@@ -22,6 +22,7 @@ type Document struct {
 	Path      string   // absolute
 	Passwords []string // tried in order, after none
 	Thumbnail int      // longest side of a picture of the first page, in pixels; 0: none
+	Readable  bool     // look how readable each page's text is, and how much of the page images cover
 }
 
 // Inspect opens a document and looks into its pages. A page that can't be loaded or breaks a bound is in Facts.Failed, also when it took the probe with it.
@@ -71,6 +72,7 @@ func (t *talk) hold(ctx context.Context, c *child) (over bool, err error) {
 	c.asked++
 	q := question{
 		Path: t.document.Path, Passwords: t.document.Passwords, From: t.from, Bounds: config.Bounds, Effort: config.Effort, Thumbnail: t.document.Thumbnail,
+		Readable: t.document.Readable,
 	}
 	if err := c.send(q); err != nil { // it died while nobody looked
 		return t.lost(virgin, unavailable(err))

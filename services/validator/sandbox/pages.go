@@ -169,15 +169,15 @@ func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE
 	if l.meter.shown > crowded*int64(b.Chars) && p.Objects > manyObjects { // PDFium would take seconds to count them
 		return broken(p.Page, failure.LimitChars, "shows about %d characters, the limit is %d", l.meter.shown, b.Chars), nil
 	}
-	if most, known := l.meter.most(); known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
+	if most, known := l.meter.most(); !l.question.Readable && known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
 		p.Chars = int(l.meter.shown)
 		return nil, nil
 	}
-	if *spent > allowed && p.Content < suspicious {
+	if *spent > allowed && p.Content < suspicious && !l.question.Readable {
 		return nil, nil
 	}
 	began := time.Now()
-	if p.Chars, err = l.chars(ref, page, sample); err != nil {
+	if p.Chars, err = l.chars(p, page, sample); err != nil {
 		return nil, fmt.Errorf("text of page %d: %w", p.Page, err)
 	}
 	*spent += time.Since(began)
@@ -192,7 +192,7 @@ func (l *look) contentBomb() *facts.FailedPage {
 }
 
 // chars counts the characters of a page, and takes a sample of the first pages. Any error is the sandbox's end: PDFium refuses nothing that is asked here.
-func (l *look) chars(ref references.FPDF_PAGE, page requests.Page, sample *sample) (int, error) {
+func (l *look) chars(p *facts.Page, page requests.Page, sample *sample) (int, error) {
 	text, err := l.instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{Page: page})
 	if err != nil {
 		return 0, err
@@ -205,6 +205,11 @@ func (l *look) chars(ref references.FPDF_PAGE, page requests.Page, sample *sampl
 	if chars > 0 && !sample.full() {
 		sample.pages++
 		if err := l.sampleText(text.TextPage, chars, sample); err != nil {
+			return 0, err
+		}
+	}
+	if l.question.Readable && chars > 0 {
+		if p.Readable, err = l.readable(text.TextPage, chars); err != nil {
 			return 0, err
 		}
 	}
@@ -256,6 +261,9 @@ func (c *census) visit(object references.FPDF_PAGEOBJECT, depth int) error {
 		c.page.Images++
 		if size, err := pdf.FPDFImageObj_GetImagePixelSize(&requests.FPDFImageObj_GetImagePixelSize{ImageObject: object}); err == nil {
 			pixels := int64(size.Width) * int64(size.Height)
+			if c.look.question.Readable {
+				c.page.Covered = max(c.page.Covered, c.look.covers(object, c.page))
+			}
 			c.page.Pixels, c.largest = c.page.Pixels+pixels, max(c.largest, pixels)
 		}
 	case enums.FPDF_PAGEOBJ_TEXT:

@@ -26,6 +26,7 @@ type question struct {
 	Bounds    Bounds   `json:"bounds"`
 	Effort    Effort   `json:"effort"`
 	Thumbnail int      `json:"thumbnail,omitempty"` // longest side in pixels; 0 makes none
+	Readable  bool     `json:"readable,omitempty"`  // look how readable each page's text is, and how much of it images cover
 }
 
 // Bounds of a page. One that breaks them is named with its class; the others go on.
