@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
@@ -111,7 +112,12 @@ func (c *topologyApply) buckets(ctx context.Context) error {
 		return usage(err, "")
 	}
 	defer store.Close()
-	return errors.Join(store.EnsureBucket(ctx, c.Bucket), store.EnsureBucket(ctx, c.InboxBucket))
+	faults := []error{store.EnsureBucket(ctx, c.Bucket)}
+	for inbox := range strings.SplitSeq(c.InboxBucket, ",") {
+		bucket, _, _ := strings.Cut(inbox, "/")
+		faults = append(faults, store.EnsureBucket(ctx, bucket))
+	}
+	return errors.Join(faults...)
 }
 
 type topologyExport struct{ installation }
@@ -130,7 +136,7 @@ type topologyUsers struct {
 	Dir string `arg:"" type:"path" help:"Folder for the files; keys that are there are kept."`
 	installation
 	Domain string   `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" group:"This installation:" help:"JetStream domain."`
-	Inbox  []string `env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"This installation:" help:"Inbox buckets (${default})."`
+	Inbox  []string `env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"This installation:" help:"Inbox buckets, or BUCKET/PREFIX for what begins like this there (${default})."`
 	Bucket string   `env:"PDFMILL_BUCKET" default:"pdfmill" placeholder:"NAME" group:"This installation:" help:"pdfmill's own bucket (${default})."`
 }
 

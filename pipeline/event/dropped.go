@@ -67,6 +67,13 @@ func (d Dropped) Source() (document.Source, error) {
 	}, nil
 }
 
+// Of is the same drop, of this state of the object.
+func (d Dropped) Of(s document.Source) Dropped {
+	other := NewDropped(s)
+	other.Pass, other.BeganAt, other.Set = d.Pass, d.BeganAt, d.Set
+	return other
+}
+
 // Validate reports why the event names no object.
 func (d Dropped) Validate() error {
 	s, err := d.Source()

@@ -2,6 +2,7 @@ package jet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -19,8 +20,12 @@ import (
 // record is everything known about why a message died.
 func (w *worker[B]) record(msg jetstream.Msg, meta *jetstream.MsgMetadata, o Observation) deadletter.Record {
 	host, _ := os.Hostname() // an unknown host is an empty one
+	id := messageID(msg.Headers(), meta.Sequence.Stream)
+	if known := (*stage.Known)(nil); errors.As(o.Err, &known) {
+		id = known.ID
+	}
 	return deadletter.Record{
-		ID:    deadletter.RecordID(w.loop.Stage, messageID(msg.Headers(), meta.Sequence.Stream)),
+		ID:    deadletter.RecordID(w.loop.Stage, id),
 		Stage: w.loop.Stage, Class: o.Class, Message: failure.Sentence(o.Err), Chain: failure.Chain(o.Err), Detail: failure.DetailOf(o.Err),
 		Job: o.Work, PageRange: o.Range, Subject: msg.Subject(), Headers: msg.Headers(), Payload: deadletter.RawPayload(msg.Data()),
 		Sequence: meta.Sequence.Stream, Attempts: o.Attempt, FirstAttempt: meta.Timestamp, DiedAt: time.Now().UTC(), Host: host, Version: w.loop.Version,

@@ -3,6 +3,7 @@ package jet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
@@ -200,6 +201,9 @@ func (w *worker[B]) work(ctx context.Context, d stage.Delivery[B]) (outputs []st
 
 // failed retries or buries.
 func (w *worker[B]) failed(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata, o Observation, err error) {
+	if known := (*stage.Known)(nil); errors.As(err, &known) {
+		o.Work = known.Work
+	}
 	class := failure.ClassOf(err, failure.EngineError)
 	retry := decide(err, class, o.Attempt, rand.New(rand.NewPCG(meta.Sequence.Stream, meta.NumDelivered)))
 	o.Err, o.Class, o.Delay, o.Outputs = err, class, retry.Delay, nil

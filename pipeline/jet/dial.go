@@ -57,11 +57,13 @@ func (c Config) Validate() error {
 
 // Connect dials NATS and reconnects for ever after. name shows up in the server's connection list.
 func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broker, error) {
-	options, err := c.options(name, log)
+	key := &nkey{path: c.NKey}
+	options, err := c.options(name, key, log)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w", redact(c.URL), err)
 	}
 	conn, err := nats.Connect(c.URL, options...)
+	key.conn.Store(conn)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s as %q: %w (is the server up, and are user and password right?)", redact(c.URL), c.who(), err)
 	}
@@ -91,6 +93,10 @@ func Reach(ctx context.Context, c Config, name string, log *slog.Logger) (*Broke
 	}
 }
 
+// pingInterval finds a server that is cut off, where no connection breaks: after three of them another server is tried. The client's own two minutes would
+// have a process do nothing for six.
+const pingInterval = 4 * time.Second
+
 // asyncPending bounds the publishes that wait for their acknowledgement.
 const asyncPending = 1024
 
@@ -105,10 +111,10 @@ func (c Config) who() string {
 	return c.User
 }
 
-func (c Config) options(name string, log *slog.Logger) ([]nats.Option, error) {
+func (c Config) options(name string, key *nkey, log *slog.Logger) ([]nats.Option, error) {
 	options := []nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.Timeout(5 * time.Second), nats.RetryOnFailedConnect(false),
+		nats.Timeout(5 * time.Second), nats.RetryOnFailedConnect(false), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		nats.IgnoreAuthErrorAbort(), // credentials that expired are replaced sooner or later: the next connect reads them again
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -128,7 +134,7 @@ func (c Config) options(name string, log *slog.Logger) ([]nats.Option, error) {
 	if c.InboxPrefix != "" {
 		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
-	identity, err := c.identity(log)
+	identity, err := c.identity(key, log)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +142,7 @@ func (c Config) options(name string, log *slog.Logger) ([]nats.Option, error) {
 }
 
 // identity says who connects.
-func (c Config) identity(log *slog.Logger) ([]nats.Option, error) {
+func (c Config) identity(key *nkey, log *slog.Logger) ([]nats.Option, error) {
 	switch {
 	case c.Creds != "":
 		if _, err := os.Stat(c.Creds); err != nil {
@@ -144,11 +150,11 @@ func (c Config) identity(log *slog.Logger) ([]nats.Option, error) {
 		}
 		return []nats.Option{nats.UserCredentials(c.Creds)}, nil
 	case c.NKey != "":
-		option, err := nats.NkeyOptionFromSeed(c.NKey)
+		public, err := key.public()
 		if err != nil {
-			return nil, fmt.Errorf("nkey seed file %s: %w", c.NKey, err)
+			return nil, err
 		}
-		return []nats.Option{option}, nil
+		return []nats.Option{nats.Nkey(public, key.sign)}, nil
 	case c.PasswordFile != "":
 		if _, err := readSecret(c.PasswordFile); err != nil {
 			return nil, err

@@ -160,6 +160,34 @@ func TestNKey(t *testing.T) {
 	}
 }
 
+// TestNKeyIsReplacedWithoutRestart: the server takes another key and throws the client out; the new one in its file lets it in again.
+func TestNKeyIsReplacedWithoutRestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "seed")
+	options := func(key pair) *server.Options {
+		return &server.Options{Nkeys: []*server.NkeyUser{{Nkey: key.public}}}
+	}
+	replace := func(key pair) {
+		seed, err := key.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, string(seed))
+	}
+	first, second := newPair(t, nkeys.CreateUser), newPair(t, nkeys.CreateUser)
+	o := options(first)
+	s, _ := serve(t, o)
+	replace(first)
+	b := mustDial(t, jet.Config{URL: s.ClientURL(), NKey: file})
+	next := o.Clone()
+	next.Nkeys = options(second).Nkeys
+	if err := s.ReloadOptions(next); err != nil {
+		t.Fatal(err)
+	}
+	pipelinetest.Eventually(t, "the client is thrown out", func() bool { return b.Healthy() != nil })
+	replace(second)
+	pipelinetest.Eventually(t, "the client is back with the new key", func() bool { return b.Healthy() == nil })
+}
+
 // TestCredsWithRights: a user of a JWT with the rights of a role, which the server enforces.
 func TestCredsWithRights(t *testing.T) {
 	operator, account, user := newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), newPair(t, nkeys.CreateUser)

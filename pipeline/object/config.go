@@ -1,10 +1,12 @@
 package object
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,7 +26,7 @@ type Config struct {
 	SecretKeyFile string `name:"s3-secret-key-file" env:"PDFMILL_S3_SECRET_KEY_FILE" type:"path" placeholder:"FILE" help:"File with the S3 secret key; read again when it changes."`
 	Region        string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" help:"S3 region."`
 	Style         string `name:"s3-style" env:"PDFMILL_S3_STYLE" enum:"auto,path,virtual" default:"auto" help:"Buckets in the path or in the host name of URLs; auto: in the host name at AWS only."`
-	CA            string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" help:"Certificates (PEM) that the store's must lead to; default: the system's."`
+	CA            string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" help:"Certificates (PEM) that the store's must lead to, read again for each connection; default: the system's."`
 	SSE           string `name:"s3-sse" env:"PDFMILL_S3_SSE" placeholder:"HOW" help:"Encryption asked for with every write: s3, or kms: and a key's id. Default: what the bucket says."`
 }
 
@@ -114,19 +116,48 @@ func (s *secretFile) IsExpired() bool {
 	return err != nil || !about.ModTime().Equal(s.read)
 }
 
-// trust replaces the system's certificates.
+// trust replaces the system's certificates by those in a file, which is read again for each connection: they may be replaced while the process runs.
 func trust(transport *http.Transport, path string) error {
-	content, err := os.ReadFile(path)
+	roots, err := readPool(path)
 	if err != nil {
-		return fmt.Errorf("certificates of the S3 store: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(content) {
-		return fmt.Errorf("certificates of the S3 store: %s holds none in PEM form", path)
+		return err
 	}
 	if transport.TLSClientConfig == nil {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	transport.TLSClientConfig.RootCAs = pool
+	transport.TLSClientConfig.RootCAs = roots // what goes through a proxy has only these
+	config := transport.TLSClientConfig.Clone()
+	transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		now := config.Clone()
+		var err error
+		if now.RootCAs, err = readPool(path); err != nil {
+			return nil, err
+		}
+		if now.ServerName, _, err = net.SplitHostPort(address); err != nil {
+			return nil, err
+		}
+		plain, err := transport.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		conn := tls.Client(plain, now)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			plain.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
 	return nil
+}
+
+func readPool(path string) (*x509.CertPool, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("certificates of the S3 store: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("certificates of the S3 store: %s holds none in PEM form", path)
+	}
+	return pool, nil
 }

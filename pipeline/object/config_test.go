@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
 
 // wire is an S3 server as far as requests can be looked at: it answers every one with success.
@@ -117,6 +120,77 @@ func TestSecretIsReplacedWithoutRestart(t *testing.T) {
 		t.Errorf("secret %q after it was replaced", got)
 	}
 	mustPut(t, s)
+}
+
+// TestCertificatesAreReplacedWithoutRestart: the store comes back with a certificate of another CA, and only what the file now holds is trusted.
+func TestCertificatesAreReplacedWithoutRestart(t *testing.T) {
+	serve := func(ca *pipelinetest.CA) (address string) {
+		t.Helper()
+		cert, key := ca.Issue(t.TempDir(), "store")
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { out.Header().Set("ETag", `"x"`) }))
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	first, second := pipelinetest.NewCA(t, t.TempDir()), pipelinetest.NewCA(t, t.TempDir())
+	was, is := serve(first), serve(second)
+	s, err := NewS3(Config{Endpoint: "https://" + was, AccessKey: "a", SecretKey: "s", Region: "us-east-1", CA: first.File})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s)
+	dial := s.transport.DialContext
+	s.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, is) }
+	s.Close() // what is open stays good
+	if _, err := PutBytes(t.Context(), s, "inbox", "a.pdf", []byte("x"), Put{}); err == nil {
+		t.Error("a certificate of an unknown CA is trusted")
+	}
+	content, err := os.ReadFile(second.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(first.File, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, s)
+	s.transport.DialContext = dial
+	s.Close()
+	if _, err := PutBytes(t.Context(), s, "inbox", "a.pdf", []byte("x"), Put{}); err == nil {
+		t.Error("a certificate of the former CA is still trusted")
+	}
+}
+
+// TestAnotherHostsCertificateIsRefused: a certificate of the right CA is not enough.
+func TestAnotherHostsCertificateIsRefused(t *testing.T) {
+	ca := pipelinetest.NewCA(t, t.TempDir())
+	cert, key := ca.Issue(t.TempDir(), "store")
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { out.Header().Set("ETag", `"x"`) }))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	for host, fits := range map[string]bool{"127.0.0.1": true, "10.1.2.3": false, "localhost": true, "s3.example.test": false} {
+		s, err := NewS3(Config{Endpoint: "https://" + host + ":9000", AccessKey: "a", SecretKey: "s", Region: "us-east-1", CA: ca.File, Style: "path"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial := s.transport.DialContext
+		s.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dial(ctx, network, server.Listener.Addr().String())
+		}
+		if _, err := PutBytes(t.Context(), s, "inbox", "a.pdf", []byte("x"), Put{}); (err == nil) != fits {
+			t.Errorf("%s: %v", host, err)
+		}
+		s.Close()
+	}
 }
 
 // TestCredentialsOfTheInstance come from where a container finds them.

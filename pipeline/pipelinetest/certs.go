@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// CA issues certificates for 127.0.0.1 and localhost, to servers and clients alike.
+// CA issues certificates to servers and clients alike.
 type CA struct {
 	File string // its own certificate (PEM)
 
@@ -44,13 +44,21 @@ func NewCA(t testing.TB, dir string) *CA {
 	return c
 }
 
-// Issue writes a certificate and its key as name.pem and name-key.pem, in place of what was there.
-func (c *CA) Issue(dir, name string) (cert, key string) {
+// Issue writes a certificate and its key as name.pem and name-key.pem, in place of what was there. It is for 127.0.0.1, localhost, and
+// more hosts by address or name.
+func (c *CA) Issue(dir, name string, hosts ...string) (cert, key string) {
 	c.t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: serial(c.t), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, host := range hosts {
+		if address := net.ParseIP(host); address != nil {
+			template.IPAddresses = append(template.IPAddresses, address)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	private := newKey(c.t)
 	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, &private.PublicKey, c.key)

@@ -43,3 +43,17 @@ type Output struct {
 // another process at the same time. An error's failure.Class decides between retry and dead letter; one without a class counts
 // as transient. Outputs are published before the message is acknowledged.
 type Handler[B Body] func(ctx context.Context, d Delivery[B]) ([]Output, error)
+
+// Known is the error of a handler that found out more about the work than its message says. Messages about one thing may differ, as when a store and a listing
+// both tell of an object: what becomes of it has to have one name all the same.
+type Known struct {
+	Work job.Job // instead of the message body's
+	ID   string  // instead of the message's own
+	Err  error
+}
+
+// Error implements error.
+func (k *Known) Error() string { return k.Err.Error() }
+
+// Unwrap gives the reason.
+func (k *Known) Unwrap() error { return k.Err }

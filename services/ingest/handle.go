@@ -50,10 +50,15 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 		return nil, nil
 	}
 	err = s.take(ctx, d.Body, info, was, same)
-	if err != nil && ctx.Err() == nil && !same {
+	if err == nil {
+		return nil, nil
+	}
+	if ctx.Err() == nil && !same {
 		s.answered(ctx, source)
 	}
-	return nil, err
+	// MinIO tells of the moment of the event, a listing of the object's: the failure is the object's, whoever told of it.
+	about := d.Body.Of(source)
+	return nil, &stage.Known{Work: about.Work(), ID: about.MessageID(), Err: err}
 }
 
 // take makes the object's present state a job.

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -223,6 +224,36 @@ func TestAnInvalidOptionIsNamed(t *testing.T) {
 	}
 	if all := b.ingested(); len(all) != 1 || all[0].Pass != 1 || all[0].Options.Engine != "text" || all[0].Options.Pages.String() != "1-2" {
 		t.Errorf("ingested %+v", all)
+	}
+}
+
+// TestTwoHintsOfOneStateFailOnce: MinIO's event and the listing tell of one put, with different times; what becomes of it is one end and one dead letter.
+func TestTwoHintsOfOneStateFailOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("wish.pdf", "x", map[string]string{"pdfmill-engine": "magic"})
+	s, stop := b.start()
+	defer stop()
+	pipelinetest.Eventually(t, "the listing's hint fails", func() bool { return len(b.failed()) > 0 })
+	event := b.hint("wish.pdf")
+	event.Records[0].EventTime = event.Records[0].EventTime.Add(2 * time.Second)
+	body, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.broker.JS().Publish(t.Context(), "pdf.dropped", body); err != nil { // without an id, as MinIO does
+		t.Fatal(err)
+	}
+	b.quiet(s)
+	if all := b.failed(); len(all) != 1 {
+		t.Errorf("%d ends of one drop: %+v", len(all), all)
+	}
+	dead, err := b.broker.JS().Stream(t.Context(), jet.StreamDead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := dead.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d dead letters of one drop", n)
 	}
 }
 

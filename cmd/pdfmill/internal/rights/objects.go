@@ -2,6 +2,8 @@
 package rights
 
 import (
+	"strings"
+
 	"github.com/pdfmill/pdfmill/embedded"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
@@ -9,8 +11,8 @@ import (
 
 // Buckets of an installation.
 type Buckets struct {
-	Inboxes []string
-	Own     string // pdfmill's
+	Inboxes []string // BUCKET, or BUCKET/PREFIX for what begins like this there
+	Own     string   // pdfmill's
 }
 
 // Where things lie in pdfmill's own bucket.
@@ -42,8 +44,8 @@ func (b Buckets) Grants(role string) []embedded.Grant {
 // inboxes gives the same on each inbox.
 func (b Buckets) inboxes(like embedded.Grant) []embedded.Grant {
 	all := make([]embedded.Grant, 0, len(b.Inboxes)+1) // and pdfmill's own
-	for _, bucket := range b.Inboxes {
-		like.Bucket = bucket
+	for _, inbox := range b.Inboxes {
+		like.Bucket, like.Prefix, _ = strings.Cut(inbox, "/")
 		all = append(all, like)
 	}
 	return all
