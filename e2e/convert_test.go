@@ -204,6 +204,10 @@ func TestCheckAndVersion(t *testing.T) {
 	if out.Code != 1 || fmt.Sprint(verdicts) != "[ok2 refusednot-pdf0]" {
 		t.Errorf("check: exit %d, %q\n%s", out.Code, verdicts, out.Stderr)
 	}
+	piped := rig.Command{Args: []string{"check", "-"}, Stdin: read(t, "../samples/report.pdf")}.Run(t)
+	if piped.Code != 0 || !strings.HasPrefix(piped.Stdout, "ok       -  2 pages") {
+		t.Errorf("check of standard input: exit %d, %s%s", piped.Code, piped.Stdout, piped.Stderr)
+	}
 	if out := rig.Run(t, "version", "--json"); out.Code != 0 || !json.Valid([]byte(out.Stdout)) {
 		t.Errorf("version: exit %d, %s", out.Code, out.Stdout)
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 type checkCommand struct {
-	Paths         []string           `arg:"" name:"FILE" help:"PDF files; directories are searched for *.pdf."`
+	Paths         []string           `arg:"" name:"FILE" help:"PDF files; directories are searched for *.pdf; - is standard input."`
 	MaxRangePages int                `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" placeholder:"N" help:"What a range may cost, in ordinary pages (${default})."`
 	Cache         string             `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder for compiled code. Default: pdfmill in the user's cache folder."`
 	Parallel      int                `default:"0" placeholder:"N" help:"Files inspected at once; 0: one a core."`
@@ -57,14 +57,14 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 	}
 	defer inspector.Close()
 	inputs := batch.Expand(c.Paths)
-	if err := unusable(inputs); err != nil {
+	if err := errors.Join(unusable(inputs), silentStdin(inputs, std)); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	// A place in reports holds a slot: whoever is slow to print holds up the inspection, not the memory.
 	reports := make(chan chan validator.Report, c.Parallel)
 	refused := false
-	group.Go(func() error { return c.each(ctx, inspector, inputs, reports) })
+	group.Go(func() error { return c.each(ctx, inspector, inputs, std.in, reports) })
 	group.Go(func() error {
 		for next := range reports {
 			select {
@@ -89,7 +89,7 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 }
 
 // each checks all inputs and sends where each report will come from, in order.
-func (c *checkCommand) each(ctx context.Context, inspector *validator.Inspector, inputs []batch.Input, reports chan<- chan validator.Report) error {
+func (c *checkCommand) each(ctx context.Context, inspector *validator.Inspector, inputs []batch.Input, stdin io.Reader, reports chan<- chan validator.Report) error {
 	defer close(reports)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.Parallel)
@@ -101,7 +101,7 @@ func (c *checkCommand) each(ctx context.Context, inspector *validator.Inspector,
 			return errors.Join(group.Wait(), ctx.Err())
 		}
 		group.Go(func() error {
-			r, err := c.one(ctx, inspector, in)
+			r, err := c.one(ctx, inspector, in, stdin)
 			if err == nil {
 				result <- r
 			}
@@ -129,13 +129,20 @@ func (c *checkCommand) inspector() (*validator.Inspector, error) {
 }
 
 // one checks a file. The error is about this machine: a file that can't be read is a refusal.
-func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, in batch.Input) (validator.Report, error) {
+func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, in batch.Input, stdin io.Reader) (validator.Report, error) {
 	if in.Err != nil {
 		return validator.Unreadable(in.Path, in.Err), nil //nolint:nilerr // it is in the report
 	}
 	path, err := filepath.Abs(in.File)
 	if err != nil {
 		return validator.Report{}, err
+	}
+	if in.Stream {
+		remove := func() {}
+		if path, remove, err = c.spool(ctx, in, stdin); err != nil {
+			return validator.Report{}, err
+		}
+		defer remove()
 	}
 	if file, err := os.Open(path); err != nil {
 		return validator.Unreadable(in.Path, err), nil
@@ -145,6 +152,40 @@ func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, 
 	r, err := inspector.Check(ctx, validator.Request{Path: path, PasswordRef: c.PasswordRef}, c.MaxRangePages)
 	r.Input = in.Path
 	return r, err
+}
+
+// spool copies what can be read only once to a temporary file, as far as the limit of bytes and one more, and says how to remove it.
+func (c *checkCommand) spool(ctx context.Context, in batch.Input, stdin io.Reader) (path string, remove func(), err error) {
+	file, err := os.CreateTemp("", "pdfmill-check-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make scratch file: %w", err)
+	}
+	remove = func() { _ = os.Remove(file.Name()) } // what is left is in the system's temporary folder
+	done := make(chan error, 1)
+	go func() { // a pipe that nobody writes into never ends: who is interrupted leaves it behind, and the process with it
+		from := stdin
+		if in.Path != batch.Stdin {
+			pipe, err := os.Open(in.File)
+			if err != nil {
+				done <- err
+				return
+			}
+			defer pipe.Close()
+			from = pipe
+		}
+		_, err := io.Copy(file, io.LimitReader(from, c.Limits.MaxBytes+1))
+		done <- errors.Join(err, file.Close())
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		remove()
+		return "", nil, fmt.Errorf("read %s: %w", in.Path, err)
+	}
+	return file.Name(), remove, nil
 }
 
 func show(w io.Writer, asJSON bool, r validator.Report) error {

@@ -21,8 +21,8 @@ const (
 type Report struct {
 	Input   string        `json:"input"`
 	Verdict string        `json:"verdict"` // ok | refused
-	Class   failure.Class `json:"class,omitempty"`
-	Message string        `json:"message,omitempty"`
+	Class   failure.Class `json:"class"`   // "" when it is ok
+	Message string        `json:"message"` // the same
 	Pages   int           `json:"pages"`
 	Seconds float64       `json:"seconds"`
 	Facts   facts.Facts   `json:"facts"`

@@ -50,6 +50,9 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Ingested]) 
 	var outputs []stage.Output
 	if len(lost) > 0 {
 		rendered.Failed = lost
+		if rendered.DeadLetter, err = s.bury(ctx, d, lost); err != nil {
+			return nil, err
+		}
 		outputs = append(outputs, rendered.Output())
 	}
 	if len(todo) == 0 && len(lost) == 0 {

@@ -82,6 +82,8 @@ func (i *Inspector) Inspect(ctx context.Context, r Request) (Finding, error) {
 		return Finding{}, refuse(failure.LimitBytes, "it has %d bytes, the limit is %d", seen.size, i.limits.MaxBytes)
 	case seen.header < 0:
 		return Finding{}, refuse(failure.NotPDF, "it is %s, not a PDF: there is no %%PDF- in its first %d bytes", seen.kind(), sniffBytes)
+	case seen.archive: // PDFium would open the first PDF that is stored in it, and nobody would miss the others
+		return Finding{}, failure.Newf(failure.NotPDF, "open document", "", "it is %s that has a PDF in it", seen.kind()).WithHint("take the PDF out of it")
 	}
 	found, err := i.open(ctx, r, seen)
 	damaged := failure.ClassOf(err, "") == failure.PDFCorrupt

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -50,7 +51,7 @@ func (i *Inspector) repaired(ctx context.Context, r Request, seen sight, refused
 		return Finding{}, err
 	}
 	defer remove()
-	said, err := runRepair(ctx, tool, source, file.Name(), i.limits.MaxBytes)
+	said, err := i.tryRepair(ctx, tool, source, file.Name(), r.PasswordRef)
 	if ctx.Err() != nil {
 		return Finding{}, fmt.Errorf("repair document: %w", ctx.Err())
 	}
@@ -76,14 +77,58 @@ func (i *Inspector) repaired(ctx context.Context, r Request, seen sight, refused
 	return found, nil
 }
 
-// runRepair runs the tool in a process with bounds, and without anything of this one's environment. It returns what the tool said.
-func runRepair(ctx context.Context, tool, from, to string, maxBytes int64) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, repairTime)
+// tryRepair has the tool repair a file. One that is encrypted stays so, under the same passwords: it is tried without one, then with each that is known. It returns
+// what the tool said last.
+func (i *Inspector) tryRepair(ctx context.Context, tool, from, to, passwordRef string) (said []string, err error) {
+	limited, cancel := context.WithTimeout(ctx, repairTime)
 	defer cancel()
-	// The output is the same each time it is made of the same file, so that a second delivery stores the same bytes.
-	cmd := exec.CommandContext(ctx, tool, "--warning-exit-0", "--deterministic-id", "--object-streams=preserve", "--", from, to)
+	encrypted, err := mentions(from, "/Encrypt")
+	if err != nil {
+		return nil, err
+	}
+	if !encrypted {
+		// The output is the same each time it is made of the same file, so that a second delivery stores the same bytes.
+		return runRepair(limited, tool, i.limits.MaxBytes, "", from, to, "--deterministic-id")
+	}
+	known, _ := i.passwords(passwordRef) // without them the tool says what is missing
+	for _, password := range append([]string{""}, known...) {
+		if said, err = runRepair(limited, tool, i.limits.MaxBytes, password, from, to, "--password-file=-"); err == nil {
+			break
+		}
+	}
+	return said, err
+}
+
+// mentions reports whether a word is in a file.
+func mentions(path, word string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	piece := make([]byte, scanBytes+len(word))
+	for kept := 0; ; {
+		n, err := io.ReadFull(file, piece[kept:])
+		if bytes.Contains(piece[:kept+n], []byte(word)) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		kept = copy(piece, piece[len(piece)-len(word):])
+	}
+}
+
+// runRepair runs the tool in a process with bounds, and without anything of this one's environment. A password goes to its standard input. It returns what the tool
+// said.
+func runRepair(ctx context.Context, tool string, maxBytes int64, password, from, to string, options ...string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, tool, append(options, "--warning-exit-0", "--object-streams=preserve", "--", from, to)...)
 	cmd.Env = []string{"LC_ALL=C"}
 	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader(password + "\n")
 	var said limitedText
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := startLimited(cmd, limits{memory: repairMemory, cpu: repairTime, fileBytes: maxBytes}); err != nil {

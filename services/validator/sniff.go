@@ -31,6 +31,7 @@ type sight struct {
 	zeros     int64 // bytes at the end that are zero, as far as was looked
 	media     string
 	mentions  bool // %PDF- is there, but in the text of something else
+	archive   bool // it holds other files, of which a PDF may be one
 	ends      [2][]byte
 }
 
@@ -75,6 +76,11 @@ func sniff(size int64, head, end []byte) sight {
 	if at := bytes.LastIndex(end, []byte("startxref")); at >= 0 {
 		s.startxref = number(end[at+len("startxref"):])
 	}
+	for _, kind := range []string{"application/zip", "application/x-tar", "message/rfc822", "application/x-ole-storage"} {
+		for m := media; m != nil && !s.archive; m = m.Parent() {
+			s.archive = header > 0 && m.Is(kind)
+		}
+	}
 	s.mentions = header > 0 && !media.Is("text/plain") && !media.Is("application/octet-stream")
 	return s
 }
@@ -105,6 +111,17 @@ var names = []struct{ prefix, name string }{
 	{"application/zip", "a ZIP archive (or an Office document)"},
 	{"application/gzip", "gzip-compressed data (a PDF inside must be unpacked first)"},
 	{"application/postscript", "PostScript"},
+	{"application/vnd.microsoft.portable-executable", "a Windows program"},
+	{"application/x-elf", "a program"},
+	{"application/x-7z-compressed", "a 7z archive"},
+	{"application/x-rar-compressed", "a RAR archive"},
+	{"application/x-tar", "a tar archive"},
+	{"application/x-bzip2", "bzip2-compressed data (a PDF inside must be unpacked first)"},
+	{"application/x-xz", "xz-compressed data (a PDF inside must be unpacked first)"},
+	{"application/zstd", "zstd-compressed data (a PDF inside must be unpacked first)"},
+	{"message/rfc822", "an e-mail (a PDF attached to it must be saved first)"},
+	{"text/rtf", "an RTF document"},
+	{"text/csv", "a CSV table"},
 	{"image/", "an image"},
 	{"application/octet-stream", "data of no known kind"},
 }

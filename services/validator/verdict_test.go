@@ -1,9 +1,14 @@
 package validator_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +35,39 @@ func file(t *testing.T, content []byte) string {
 	return path
 }
 
+// zipped is an archive with a file that is stored as it is.
+func zipped(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	archive := zip.NewWriter(&b)
+	w, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err = errors.Join(err, archive.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// What a script reads of a report has these keys, all of them each time.
+func TestAReportHasItsKeys(t *testing.T) {
+	inspector := newInspector(t, validator.DefaultLimits())
+	for _, path := range []string{file(t, nil), plain(1).write(t, "good.pdf")} {
+		text, err := json.Marshal(check(t, inspector, validator.Request{Path: path}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(text, &fields); err != nil {
+			t.Fatal(err)
+		}
+		if keys := slices.Sorted(maps.Keys(fields)); !slices.Equal(keys, []string{"class", "facts", "input", "message", "pages", "plan", "seconds", "verdict"}) {
+			t.Errorf("keys %v in %s", keys, text)
+		}
+	}
+}
+
 func TestAVerdictSaysWhatAndWhere(t *testing.T) {
 	inspector := newInspector(t, validator.DefaultLimits())
 	good := plain(2).bytes()
@@ -46,6 +84,9 @@ func TestAVerdictSaysWhatAndWhere(t *testing.T) {
 		"gzip":          {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), failure.NotPDF, "gzip"},
 		"json":          {[]byte(`{"error": "AccessDenied"}`), failure.NotPDF, "JSON"},
 		"jpeg":          {[]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), failure.NotPDF, "image/jpeg"},
+		"e-mail":        {[]byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nhello"), failure.NotPDF, "an e-mail"},
+		"program":       {append([]byte("MZ"), make([]byte, 100)...), failure.NotPDF, "a Windows program"},
+		"stored in ZIP": {zipped(t, "a.pdf", good), failure.NotPDF, "ZIP archive (or an Office document) that has a PDF in it"},
 		"header only":   {[]byte("%PDF-1.4\n"), failure.PDFCorrupt, "nothing else"},
 		"no tail":       {append([]byte("%PDF-1.4\n"), bytes.Repeat([]byte("1 0 obj "), 100)...), failure.PDFCorrupt, "cut off at byte 809"},
 		"zeros":         {append([]byte("%PDF-1.4\n"), make([]byte, 5000)...), failure.PDFCorrupt, "from byte 9 on it is all zero"},
