@@ -21,14 +21,15 @@ type convertCommand struct {
 	Out   string   `short:"o" required:"" placeholder:"DIR" help:"Directory for Markdown, images and report.json; made if missing."`
 	Data  string   `placeholder:"DIR" help:"Keep the pipeline's state here, so that an interrupted run loses no page that was done. Default: a temporary directory."`
 
-	Workers int `default:"0" placeholder:"N" help:"Worker processes; 0: one a core, fewer for a few small documents."`
-	Window  int `default:"0" placeholder:"N" help:"Documents in the pipeline at once; 0: by the workers."`
+	Layout  batch.Layout `enum:"flat,marker" default:"flat" placeholder:"NAME" help:"flat: DIR/<name>.md and DIR/<name>_images/; marker: as the command marker writes it, DIR/<name>/<name>.md, <name>_meta.json, images beside it. (${enum})"`
+	Workers int          `default:"0" placeholder:"N" help:"Worker processes; 0: one a core, fewer for a few small documents."`
+	Window  int          `default:"0" placeholder:"N" help:"Documents in the pipeline at once; 0: by the workers."`
 	options
 }
 
 // Help implements kong's help provider.
 func (convertCommand) Help() string {
-	return `Writes DIR/<name>.md for each document, its images into DIR/<name>_images/, and what became of each one into DIR/report.json. The same
+	return `Writes DIR/<name>.md for each document (.json or .html with --output), its images into DIR/<name>_images/, and what became of each one into DIR/report.json. The same
 command again converts only what is missing or has changed.
 
 Exit codes: 0 every document was converted, 1 some failed, 2 the command line is wrong, 3 the pipeline itself failed.
@@ -37,7 +38,8 @@ Examples:
   pdfmill convert report.pdf -o out
   pdfmill convert scans/ more/*.pdf -o out --workers 4
   curl -s https://example.org/paper.pdf | pdfmill convert - -o out
-  pdfmill convert book.pdf -o out --pages 1-20 --json | jq .totals`
+  pdfmill convert book.pdf -o out --pages 1-20 --json | jq .totals
+  pdfmill convert papers/ -o out --layout marker     # for scripts that expect the output of marker`
 }
 
 // drainGrace is what documents under way get when a run is interrupted.
@@ -72,7 +74,7 @@ func (c *convertCommand) Run(g *globals, std streams) error {
 	defer fail(nil)
 	works.fail = fail
 	report, err := batch.Run(ctx, batch.Request{
-		Inputs: inputs, Dir: out, Shown: c.Out, Options: all, Metadata: metadata, Window: c.window(), Grace: drainGrace, Stop: stop, Stdin: std.in,
+		Inputs: inputs, Dir: out, Shown: c.Out, Layout: c.Layout, Options: all, Metadata: metadata, Window: c.window(), Grace: drainGrace, Stop: stop, Stdin: std.in,
 		Progress: c.progress(g, std, len(inputs)), Tally: works.tally, Log: log,
 	}, works.start)
 	works.step("run ended")

@@ -19,13 +19,14 @@ type Object struct {
 	Key    string `json:"key"`
 }
 
-// Markdown is the product of a conversion.
+// Markdown is the product of a conversion; in another format, where one was asked for.
 type Markdown struct {
-	Bucket string `json:"bucket"`
-	Key    string `json:"key"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
-	Inline string `json:"inline,omitempty"` // the whole text when it is at most MaxInline bytes and fits the server's max_payload
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	MediaType string `json:"media_type,omitempty"`
+	Bytes     int64  `json:"bytes"`
+	SHA256    string `json:"sha256"`
+	Inline    string `json:"inline,omitempty"` // the whole text when it is at most MaxInline bytes and fits the server's max_payload
 }
 
 // Image is one extracted image.

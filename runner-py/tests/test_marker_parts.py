@@ -10,8 +10,10 @@ import pytest
 
 from pdfmill_runner.failures import EngineError, FailureClass
 from pdfmill_runner.marker import culprit, llm, options, paged, pictures
+from pdfmill_runner.text.images import ImageFolder
 
 if TYPE_CHECKING:
+    from io import BytesIO
     from pathlib import Path
 
 NONCE = "5e9a"
@@ -52,11 +54,36 @@ def test_markdown_is_cut_at_its_own_separator_only() -> None:
     assert paged.markdown(SimpleNamespace(markdown=f"\n\n{{0}}{NONCE}\n\n{{1}}{NONCE}\n\n"), NONCE) == {1: "", 2: ""}
 
 
+def test_chunks_keep_the_size_of_their_page() -> None:
+    block = SimpleNamespace(id="/page/4/Text/3", model_dump=lambda: {"id": "/page/4/Text/3", "page": 3})
+    rendered = SimpleNamespace(blocks=[block], page_info={4: {"bbox": [0, 0, 1, 2]}, 5: {"bbox": [0, 0, 3, 4]}})
+    assert {page: json.loads(text) for page, text in paged.chunks(rendered, NONCE).items()} == {
+        5: {"blocks": [{"id": "/page/4/Text/3", "page": 4}], "page_info": {"bbox": [0, 0, 1, 2]}},
+        6: {"blocks": [], "page_info": {"bbox": [0, 0, 3, 4]}},
+    }
+
+
 def test_images_get_the_names_that_were_written() -> None:
     text = "a ![](_page_0_Figure_1.jpeg) b ![x](_page_0_Figure_2.jpeg) c <img src='_page_0_Figure_2.jpeg'> d"
     given = dict.fromkeys(["_page_0_Figure_1.jpeg", "_page_0_Figure_2.jpeg"])
     linked = pictures.link(text, {"_page_0_Figure_1.jpeg": "images/page-0001-01.jpg"}, given)
     assert linked == "a ![](images/page-0001-01.jpg) b  c  d"
+
+
+def test_images_are_named_after_what_marker_calls_them(tmp_path: Path) -> None:
+    class Picture:
+        width, height = 60, 60
+
+        def convert(self, _mode: str) -> Picture:
+            return self
+
+        def save(self, out: BytesIO, *_: str, **__: int) -> None:
+            out.write(b"jpeg")
+
+    folder = ImageFolder(str(tmp_path))
+    assert pictures.write({"_page_6_Figure_5.jpeg": Picture(), "strange.png": Picture()}, folder) == {
+        "_page_6_Figure_5.jpeg": "images/page-0007-Figure-5.jpg"
+    }
 
 
 def raised(source: str, **names: object) -> BaseException:

@@ -30,7 +30,8 @@ func (p *press) fill(ctx context.Context, m Manifest, doc *product) (printed, er
 	if err := group.Wait(); err != nil {
 		return printed{}, err
 	}
-	how := object.Put{ContentType: "text/markdown; charset=utf-8"}
+	_, mediaType := doc.form.file()
+	how := object.Put{ContentType: mediaType}
 	if _, err := p.store.Put(ctx, p.bucket, m.Markdown.Key, doc.text.Reader(), doc.text.Size(), how); err != nil {
 		return printed{}, err
 	}

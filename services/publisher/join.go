@@ -31,6 +31,7 @@ type picture struct {
 // product is a joined document, waiting in a spool.
 type product struct {
 	selection
+	form     form
 	text     *object.Spool
 	sha256   string
 	pages    []Page
@@ -55,8 +56,8 @@ func (p *product) converted() int {
 }
 
 // join writes the document of a selection to a spool, one range in memory at a time.
-func join(ctx context.Context, store object.Store, bucket string, s selection, engine string) (_ *product, err error) {
-	p := &product{selection: s, text: object.NewSpool(""), engine: event.Engine{Name: engine}}
+func join(ctx context.Context, store object.Store, bucket string, s selection, m event.Rendered) (_ *product, err error) {
+	p := &product{selection: s, form: formOf(m.Options.Output), text: object.NewSpool(""), engine: event.Engine{Name: m.Engine}}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -64,12 +65,15 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, e
 	}()
 	hash := sha256.New()
 	buffer := bufio.NewWriterSize(io.MultiWriter(p.text, hash), 64<<10)
+	p.form.begin(buffer)
 	counted := map[string]bool{} // objects whose engine time is in the sum
 	for _, run := range s.runs {
 		if run.Kind == kindLost {
 			for n := run.Pages.First; n <= run.Pages.Last; n++ {
 				lost := s.lost[n]
-				p.page(buffer, Page{Page: n, Status: event.PageFailed, Class: lost.Class, Message: lost.Message}, "")
+				if err := p.page(buffer, Page{Page: n, Status: event.PageFailed, Class: lost.Class, Message: lost.Message}, ""); err != nil {
+					return nil, err
+				}
 			}
 			continue
 		}
@@ -86,6 +90,7 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, e
 			return nil, err
 		}
 	}
+	p.form.end(buffer)
 	if err := buffer.Flush(); err != nil {
 		return nil, fmt.Errorf("join document: %w (check the space and rights of the temporary folder)", err)
 	}
@@ -141,7 +146,9 @@ func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
 		if page.Status == event.PageDegraded && !slices.Contains(page.Warnings, "degraded") {
 			page.Warnings = append(page.Warnings, "degraded")
 		}
-		p.page(w, page, from.Markdown)
+		if err := p.page(w, page, from.Markdown); err != nil {
+			return err
+		}
 	}
 	for _, image := range r.Images {
 		i, ok := at[image.Page]
@@ -159,18 +166,8 @@ func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
 	return nil
 }
 
-// page writes one page: its separator, then its text or the mark of its absence. A write error stays in w until it is flushed.
-func (p *product) page(w *bufio.Writer, page Page, markdown string) {
-	if len(p.pages) > 0 {
-		_ = w.WriteByte('\n')
-	}
-	_, _ = w.WriteString(separator(page.Page))
-	text := body(markdown)
-	if page.Status == event.PageFailed {
-		text = missing(page.Page, page.Class, page.Message)
-	}
-	if text != "" {
-		_, _ = w.WriteString("\n" + text)
-	}
+// page writes one page, or the mark of its absence. A write error stays in w until it is flushed.
+func (p *product) page(w *bufio.Writer, page Page, text string) error {
 	p.pages = append(p.pages, page)
+	return p.form.page(w, page, text)
 }

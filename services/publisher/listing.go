@@ -22,7 +22,6 @@ const (
 const (
 	resultName   = "result.json"
 	manifestName = "manifest.json"
-	documentName = "document.md"
 	imagesFolder = "images/"
 	lostFolder   = "failed/"
 	endName      = "end.json" // of a pass that failed: the end that was told

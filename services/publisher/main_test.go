@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,6 +68,7 @@ type counting struct {
 	object.Store
 	requests atomic.Int64
 	refuse   func(key string) bool // a write to such a key fails
+	types    sync.Map              // content type by key, of what was written
 }
 
 func (c *counting) Get(ctx context.Context, bucket, key string) (io.ReadCloser, object.Info, error) {
@@ -79,6 +81,7 @@ func (c *counting) Put(ctx context.Context, bucket, key string, body io.Reader, 
 	if c.refuse != nil && c.refuse(key) {
 		return object.Info{}, failure.Newf(failure.StoreUnavailable, "write", key, "the test refuses it")
 	}
+	c.types.Store(key, how.ContentType)
 	return c.Store.Put(ctx, bucket, key, body, size, how)
 }
 

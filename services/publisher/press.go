@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
@@ -160,7 +161,7 @@ func (p *press) adopt(ctx context.Context, m Manifest) (printed, error) {
 // whole reports whether everything that a manifest describes was there when the job was listed.
 func (p *press) whole(m Manifest) bool {
 	there := p.have.revisions[m.Revision]
-	if size, ok := there[documentName]; !ok || size != m.Markdown.Bytes {
+	if size, ok := there[path.Base(m.Markdown.Key)]; !ok || size != m.Markdown.Bytes {
 		return false
 	}
 	prefix := len(p.key(m.Revision, ""))
@@ -180,7 +181,7 @@ func (p *press) join(ctx context.Context, s selection) (*product, error) {
 	}
 	p.close()
 	p.joined = nil
-	doc, err := join(ctx, p.store, p.bucket, s, p.message.Engine)
+	doc, err := join(ctx, p.store, p.bucket, s, p.message)
 	if err != nil {
 		return nil, err
 	}
@@ -191,11 +192,12 @@ func (p *press) join(ctx context.Context, s selection) (*product, error) {
 // manifest describes a product as a revision.
 func (p *press) manifest(doc *product, revision int) Manifest {
 	m := p.message
+	name, mediaType := doc.form.file()
 	out := Manifest{
 		Format: 1, Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: revision, Inputs: doc.digest, Join: joinVersion, Runs: doc.runs,
 		Source: m.Source, Options: m.Options, Pages: m.Total, Want: m.Want, ConvertedPages: doc.converted(),
 		Complete: doc.converted() == len(doc.pages),
-		Markdown: event.Markdown{Bucket: p.bucket, Key: p.key(revision, documentName), Bytes: doc.text.Size(), SHA256: doc.sha256},
+		Markdown: event.Markdown{Bucket: p.bucket, Key: p.key(revision, name), MediaType: mediaType, Bytes: doc.text.Size(), SHA256: doc.sha256},
 		Images:   make([]event.Image, 0, len(doc.pictures)), Engine: doc.engine, Attempts: attempts(m, p.lost), PageList: doc.pages,
 		CreatedAt: time.Now().UTC(), Version: p.version,
 	}

@@ -68,7 +68,7 @@ func TestAHalfWrittenRevisionIsFinishedAsPlanned(t *testing.T) {
 	b, j := newBench(t, usual), newJob(t, 1)
 	good(t, j, span(1, 1), "planned")
 	m := withFailed(rendered(j, span(2, 2), 2), failure.OOM)
-	b.store.refuse = func(key string) bool { return strings.HasSuffix(key, documentName) }
+	b.store.refuse = func(key string) bool { return strings.HasSuffix(key, "document.md") }
 	if _, err := b.handle(t.Context(), stage.Delivery[event.Rendered]{Body: m}); err == nil {
 		t.Fatal("no error")
 	}
@@ -194,7 +194,7 @@ func TestInputsThatChangeMeanwhileAreNotJoined(t *testing.T) {
 	}
 	good(t, j, span(1, 1), "b")
 	m := rendered(j, span(1, 1), 1)
-	if doc, err := join(t.Context(), s3, bucket, choose(m.Want, h, nil), "text"); err == nil {
+	if doc, err := join(t.Context(), s3, bucket, choose(m.Want, h, nil), m); err == nil {
 		doc.close()
 		t.Error("a range that was written again is joined as the one chosen")
 	}

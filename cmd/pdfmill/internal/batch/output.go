@@ -20,40 +20,66 @@ import (
 // maxImage bounds one image, in bytes, when it is fetched.
 const maxImage = 256 << 20
 
-// output writes what the pipeline made into a directory:
-//
-//	DIR/<stem>.md            the Markdown
-//	DIR/<stem>_images/…      its images; the links in the Markdown point there
+// output writes what the pipeline made into a directory, as its layout says; the links in a document point to its images.
 type output struct {
-	store object.Store
-	dir   string // absolute
-	shown string // dir as people know it
+	store  object.Store
+	dir    string // absolute
+	shown  string // dir as people know it
+	layout Layout
 }
 
-// write fetches and writes a document, images first, so that Markdown that is there has its images. It returns the Markdown's path as people know it.
+// write fetches and writes a document, images first, so that a document that is there has its images. It returns its path as people know it.
 func (o output) write(ctx context.Context, stem string, c *event.Converted) (string, error) {
-	text, err := o.markdown(ctx, c)
+	text, err := o.document(ctx, c)
 	if err != nil {
 		return "", err
 	}
-	if len(c.Images) > 0 {
-		if err := o.images(ctx, filepath.Join(o.dir, stem+imagesSuffix), c); err != nil {
+	ext := path.Ext(c.Markdown.Key)
+	if o.layout == LayoutMarker {
+		if err := o.describe(ctx, stem, ext, text, c); err != nil {
 			return "", err
 		}
-		text = relink(text, stem+imagesSuffix, c.Images)
 	}
-	name := stem + markdownSuffix
-	return filepath.Join(o.shown, name), writeFile(filepath.Join(o.dir, name), text)
+	if len(c.Images) > 0 {
+		if err := o.images(ctx, filepath.Join(o.dir, o.layout.images(stem)), c); err != nil {
+			return "", err
+		}
+		text = o.layout.relink(text, stem, c.Images)
+	}
+	name := o.layout.file(stem, ext)
+	return filepath.Join(o.shown, name), writeFile(filepath.Join(o.dir, name), o.layout.text(text, ext))
 }
 
-// markdown takes the text from the event, or fetches it; either way its hash is checked.
-func (o output) markdown(ctx context.Context, c *event.Converted) ([]byte, error) {
+// maxManifest bounds a manifest, in bytes: it has some hundred a page.
+const maxManifest = 256 << 20
+
+// describe makes a document's own folder and writes what marker's command says about it there.
+func (o output) describe(ctx context.Context, stem, ext string, text []byte, c *event.Converted) error {
+	var manifest struct {
+		Pages []madePage `json:"page_list"`
+	}
+	if _, err := object.GetJSON(ctx, o.store, c.Manifest.Bucket, c.Manifest.Key, maxManifest, &manifest); err != nil {
+		return fmt.Errorf("fetch the manifest: %w", err)
+	}
+	data, err := metadata(text, ext, manifest.Pages)
+	if err != nil {
+		return fmt.Errorf("describe the document: %w", err)
+	}
+	folder := filepath.Join(o.dir, stem)
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return fmt.Errorf("make the document's folder: %w", err)
+	}
+	return writeFile(filepath.Join(folder, stem+"_meta.json"), data)
+}
+
+// document takes the text from the event, or fetches it; either way its hash is checked.
+func (o output) document(ctx context.Context, c *event.Converted) ([]byte, error) {
 	if inline := c.Markdown.Inline; inline != "" && digest([]byte(inline)) == c.Markdown.SHA256 {
 		return []byte(inline), nil
 	}
 	var text bytes.Buffer
 	if _, err := object.Download(ctx, o.store, c.Markdown.Bucket, c.Markdown.Key, c.Markdown.SHA256, &text); err != nil {
-		return nil, fmt.Errorf("fetch the Markdown: %w", err)
+		return nil, fmt.Errorf("fetch the document: %w", err)
 	}
 	return text.Bytes(), nil
 }
@@ -74,30 +100,28 @@ func (o output) images(ctx context.Context, dir string, c *event.Converted) erro
 			if err != nil {
 				return fmt.Errorf("fetch image %s: %w", name, err)
 			}
-			return writeFile(filepath.Join(dir, name), data)
+			return writeFile(filepath.Join(dir, o.layout.image(name)), data)
 		})
 	}
 	return group.Wait()
 }
 
-// relink points the Markdown's links to its images at the folder where they now lie.
-func relink(text []byte, folder string, images []event.Image) []byte {
-	escaped := url.PathEscape(folder)
-	pairs := make([]string, 0, 4*len(images))
-	for _, image := range images {
-		name := path.Base(image.Key)
-		pairs = append(pairs, "](images/"+name+")", "]("+escaped+"/"+name+")", `src="images/`+name+`"`, `src="`+escaped+"/"+name+`"`)
-	}
-	return []byte(strings.NewReplacer(pairs...).Replace(string(text)))
-}
+// escaped is a name as links say it.
+func escaped(name string) string { return url.PathEscape(name) }
 
 // written reports whether the output of a document that an earlier run converted is still there.
 func (o output) written(d Document) bool {
 	if d.Outcome != OutcomeConverted || d.Markdown == "" {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(o.dir, filepath.Base(d.Markdown)))
+	_, err := os.Stat(filepath.Join(o.dir, o.place(d)))
 	return err == nil
+}
+
+// place is where the output of a document of an earlier run lies below the directory, if it was written in this layout.
+func (o output) place(d Document) string {
+	ext := filepath.Ext(d.Markdown)
+	return o.layout.file(strings.TrimSuffix(filepath.Base(d.Markdown), ext), ext)
 }
 
 // PrepareDir makes dir if it is missing and makes sure that files can be written there.

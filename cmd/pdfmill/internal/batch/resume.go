@@ -33,7 +33,7 @@ func (f former) stems(out output) map[string]string {
 	stems := map[string]string{}
 	for identity, d := range f {
 		if out.written(d) {
-			stems[identity] = strings.TrimSuffix(filepath.Base(d.Markdown), markdownSuffix)
+			stems[identity] = strings.TrimSuffix(filepath.Base(d.Markdown), filepath.Ext(d.Markdown))
 		}
 	}
 	return stems
@@ -65,7 +65,7 @@ func (f former) kept(in Input, options job.Options, out output) (Document, bool)
 	if err != nil || job.ID(sha, options) != d.Job {
 		return Document{}, false
 	}
-	d.Input, d.Markdown, d.Kept = in.Path, filepath.Join(out.shown, filepath.Base(d.Markdown)), true
+	d.Input, d.Markdown, d.Kept = in.Path, filepath.Join(out.shown, out.place(d)), true
 	return d, true
 }
 

@@ -18,6 +18,7 @@ type Request struct {
 	Inputs []Input
 	Dir    string // where output goes, absolute; PrepareDir was called on it
 	Shown  string // Dir as people know it, used in the report; default Dir
+	Layout Layout // of the output
 	// Options of every document; Metadata is the same as object metadata, holding only what was asked for.
 	Options  job.Options
 	Metadata map[string]string
@@ -54,7 +55,7 @@ func Run(ctx context.Context, r Request, connect func(context.Context) (Backend,
 	if r.Shown == "" {
 		r.Shown = r.Dir
 	}
-	known, out := newFormer(previous), output{dir: r.Dir, shown: r.Shown}
+	known, out := newFormer(previous), output{dir: r.Dir, shown: r.Shown, layout: r.Layout}
 	run := &run{
 		Request: r, out: out, names: Names(r.Inputs, known.stems(out)), pending: map[string]*flight{},
 		ledger: newLedger(r.Dir, r.Inputs, known.others(r.Inputs, out), started),

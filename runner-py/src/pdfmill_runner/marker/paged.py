@@ -36,12 +36,15 @@ def json_blocks(rendered: Any, _nonce: str) -> dict[int, str]:
 
 
 def chunks(rendered: Any, _nonce: str) -> dict[int, str]:
-    """Return each page's chunks as a JSON array. A chunk's own `page` is corrected: marker puts a block's number there."""
+    """Return each page's chunks, and its size, as JSON.
+
+    A chunk's own `page` is corrected: marker puts a block's number there.
+    """
     pages: dict[int, list[dict[str, Any]]] = {page + 1: [] for page in rendered.page_info}
     for block in rendered.blocks:
         page = int(block.id.split("/")[2])
         pages[page + 1].append(block.model_dump() | {"page": page})
-    return {page: _dump(blocks) for page, blocks in pages.items()}
+    return {page: _dump({"blocks": blocks, "page_info": rendered.page_info[page - 1]}) for page, blocks in pages.items()}
 
 
 CUTTERS: dict[str, Callable[[Any, str], dict[int, str]]] = {

@@ -1,4 +1,7 @@
-"""The images that marker cuts out: written under names that no other page or range uses, and linked by them."""
+"""The images that marker cuts out: written under names that no other page or range uses, and linked by them.
+
+A name says what marker's own did: `_page_6_Figure_5.jpeg` becomes `page-0007-Figure-5.jpg`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
     from pdfmill_runner.text.images import ImageFolder
 
-_PAGE = re.compile(r"_page_(\d+)_")
+_NAME = re.compile(r"_page_(\d+)_([A-Za-z]+)_(\d+)\.")
 QUALITY = 90  # of JPEG
 
 
@@ -21,11 +24,12 @@ def write(images: Mapping[str, Any], folder: ImageFolder) -> dict[str, str]:
     """Write images, within the folder's bounds; return their names by the names that marker gave them."""
     names: dict[str, str] = {}
     for name, image in images.items():
-        if found := _PAGE.match(name):
+        if found := _NAME.match(name):
             page = int(found[1]) + 1
             data = io.BytesIO()
             image.convert("RGB").save(data, "JPEG", quality=QUALITY)
-            written = folder.add(page, Figure(page, name, image.width, image.height, "jpg", data.getvalue()))
+            figure = Figure(page, name, image.width, image.height, "jpg", data.getvalue())
+            written = folder.add(page, figure, label=f"{found[2]}-{found[3]}")
             if written is not None:
                 names[name] = written
     return names

@@ -30,8 +30,11 @@ class ImageFolder:
         self._bytes: dict[int, int] = {}
         self.images: list[Image] = []
 
-    def add(self, page: int, figure: Figure) -> str | None:
-        """Write an image and return its name relative to the conversion's folder; None when it is not worth it or too much."""
+    def add(self, page: int, figure: Figure, label: str = "") -> str | None:
+        """Write an image and return its name relative to the conversion's folder; None when it is not worth it or too much.
+
+        `label` tells it apart from others of the page, which are else numbered.
+        """
         media_type = _MEDIA_TYPES.get(figure.format)
         too_small = min(figure.width, figure.height) < MIN_SIDE or figure.width * figure.height < MIN_AREA
         if media_type is None or too_small or not figure.data:
@@ -42,7 +45,7 @@ class ImageFolder:
         count, size = self._count.get(page, 0) + 1, self._bytes.get(page, 0) + len(figure.data)
         if count > MAX_COUNT or size > MAX_BYTES:
             return None
-        name = f"images/page-{page:04d}-{count:02d}.{figure.format}"
+        name = f"images/page-{page:04d}-{label or f'{count:02d}'}.{figure.format}"
         path = self._out_dir / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(figure.data)
