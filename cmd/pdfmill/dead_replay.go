@@ -56,6 +56,9 @@ func (c *deadReplay) Run(g *globals, std streams) error {
 			Progress: func(s deadletter.Step) { bar.over(s, func(w io.Writer) { c.tell(g, w, s) }, std.out) },
 		})
 		bar.close()
+		if errors.Is(err, context.Canceled) {
+			return exit{exitSome, fmt.Errorf("interrupted with %d of %d documents replayed (the same command again goes on with the rest)", report.Replayed, report.Total)}
+		}
 		if err != nil {
 			return err
 		}

@@ -74,6 +74,9 @@ func (c *reconvertCommand) Run(g *globals, std streams) error {
 				fmt.Fprintf(std.out, "%s %s %s\n", s.Outcome, s.Source, reason)
 			},
 		})
+		if errors.Is(err, context.Canceled) {
+			return exit{exitSome, fmt.Errorf("interrupted with %d of %d documents sent (the same command again goes on with the rest)", n, total)}
+		}
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 )
 
@@ -85,6 +86,7 @@ func (c *statusCommand) one(ctx context.Context, g *globals, std streams, broker
 	}
 	d := detail{Status: s}
 	switch place, err := broker.PlaceOf(ctx, s.Job); {
+	case s.Ended(): // what is left of it in the queue is not worked on
 	case err == nil:
 		d.Place = &place
 	case !errors.Is(err, jet.ErrNotQueued):
@@ -225,7 +227,7 @@ func queuedAs(p *jet.Place) string {
 	}
 	text += fmt.Sprintf("; %d in work there", p.InWork)
 	if p.Remaining > 0 {
-		text += fmt.Sprintf("; about %s to go", time.Duration(p.Remaining*float64(time.Second)).Round(time.Second))
+		text += fmt.Sprintf("; about %s to go", max(time.Second, time.Duration(p.Remaining*float64(time.Second)).Round(time.Second)))
 	}
 	return text
 }
@@ -233,6 +235,8 @@ func queuedAs(p *jet.Place) string {
 // note says what a job waits for, or why it failed.
 func note(s jet.Status) string {
 	switch {
+	case s.Class == failure.Cancelled:
+		return s.Message
 	case s.Class != "":
 		return strings.TrimSuffix(fmt.Sprintf("%s: %s; %s", s.Class, s.Message, s.WaitsFor), "; ")
 	case s.WaitsFor != "":

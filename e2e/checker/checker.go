@@ -26,8 +26,7 @@ type Verdict struct {
 	Duplicates                 int // events stored more than once, under one ce-id
 	DeadLetters                int
 	Objects                    int
-	Faults                     []string    // what must not be
-	Times                      []time.Time // of the events
+	Faults                     []string // what must not be
 }
 
 func (v *Verdict) fault(format string, args ...any) {
@@ -98,9 +97,6 @@ func (v *Verdict) checkEvents(ctx context.Context, js jetstream.JetStream, s3 *m
 			return err
 		}
 		id, source := m.Headers().Get("ce-id"), m.Headers().Get("ce-subject")
-		if meta, err := m.Metadata(); err == nil {
-			v.Times = append(v.Times, meta.Timestamp)
-		}
 		now := end{m.Subject(), e.Markdown.SHA256}
 		if was, again := ends[id]; again {
 			v.Duplicates++

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -15,21 +16,30 @@ const module = "github.com/pdfmill/pdfmill/"
 // services are the stages' processes.
 var services = []string{"ingest", "validator", "gpu-runner", "publisher"}
 
-// binaries builds, once a run, the service processes with crash points in them, and the servers.
+// built is the folder that binaries made, to be removed in the end.
+var built string
+
+// binaries builds, once a run, the service processes with crash points in them, and the servers; all of them feel the weather.
 var binaries = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "pdfmill-faults-")
 	if err != nil {
 		return "", err
 	}
-	targets := map[string]string{"standalone": module + "embedded/standalone"}
-	for _, s := range services {
-		targets[s] = module + "services/" + s + "/cmd/" + s
+	built = dir
+	goroot, err := exec.CommandContext(context.Background(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	for name, target := range targets {
-		cmd := exec.CommandContext(context.Background(), "go", "build", "-tags", "crashpoints", "-o", filepath.Join(dir, name), target)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", target, err, out)
-		}
+	library, err := overlay(dir, strings.TrimSpace(string(goroot)))
+	if err != nil {
+		return "", fmt.Errorf("change the standard library: %w", err)
+	}
+	args := []string{"build", "-overlay", library, "-tags", "crashpoints", "-o", dir + "/", module + "embedded/standalone"}
+	for _, s := range services {
+		args = append(args, module+"services/"+s+"/cmd/"+s)
+	}
+	if out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the programs under test: %w\n%s", err, out)
 	}
 	return dir, nil
 })

@@ -18,6 +18,9 @@ const (
 func soakTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv(soakEnv)
+	if text == "" && long() {
+		return 2 * time.Minute
+	}
 	if text == "" {
 		return 20 * time.Second
 	}
@@ -44,38 +47,40 @@ func seed(t *testing.T) uint64 {
 // TestChaos kills services, NATS and the S3 gateway at random under load.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	n, length := seed(t), soakTime(t)
-	t.Logf("seed %d (again with: %s=%d)", n, seedEnv, n)
-	choices := rand.New(rand.NewPCG(n, 0))
-	c := newCluster(t, 2, nil)
-	all := samples(t)
-	start := time.Now()
-	nextDrop, nextFault := start, start.Add(2*time.Second)
-	var revive []func()
-	docs := 0
-	c.within(length+patience, "the time is over", func() bool {
-		now := time.Now()
-		if now.After(nextDrop) && !c.gateway.gone() {
-			c.drop(fmt.Sprintf("doc-%05d.pdf", docs), document(all, docs))
-			docs++
-			nextDrop = now.Add(time.Duration(50+choices.IntN(300)) * time.Millisecond)
-		}
-		if now.After(nextFault) {
-			if len(revive) > 0 {
-				revive[0]()
-				revive = revive[1:]
-			} else {
-				revive = append(revive, c.strike(choices))
+	eachReplicas(t, func(t *testing.T, replicas int) {
+		n, length := seed(t), soakTime(t)
+		t.Logf("seed %d (again with: %s=%d)", n, seedEnv, n)
+		choices := rand.New(rand.NewPCG(n, 0))
+		c := newCluster(t, replicas, nil)
+		all := samples(t)
+		start := time.Now()
+		nextDrop, nextFault := start, start.Add(2*time.Second)
+		var revive []func()
+		docs := 0
+		c.within(length+patience, "the time is over", func() bool {
+			now := time.Now()
+			if now.After(nextDrop) && !c.gateway.gone() {
+				c.drop(fmt.Sprintf("doc-%05d.pdf", docs), document(all, docs))
+				docs++
+				nextDrop = now.Add(time.Duration(50+choices.IntN(300)) * time.Millisecond)
 			}
-			nextFault = now.Add(time.Duration(300+choices.IntN(2500)) * time.Millisecond)
+			if now.After(nextFault) {
+				if len(revive) > 0 {
+					revive[0]()
+					revive = revive[1:]
+				} else {
+					revive = append(revive, c.strike(choices))
+				}
+				nextFault = now.Add(time.Duration(300+choices.IntN(2500)) * time.Millisecond)
+			}
+			return now.Sub(start) > length
+		})
+		for _, f := range revive {
+			f()
 		}
-		return now.Sub(start) > length
+		c.settle()
+		c.verify(fmt.Sprintf("chaos run of %s, %s", length, withReplicas(replicas)))
 	})
-	for _, f := range revive {
-		f()
-	}
-	c.settle()
-	c.verify("chaos run, 2 replicas")
 }
 
 // strike kills something and returns what brings it back.

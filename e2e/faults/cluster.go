@@ -46,6 +46,7 @@ type cluster struct {
 	running map[string][]*process
 	serial  int
 	faults  []injection
+	heard   *heard
 	dropped map[string]int // drops by bucket and key
 }
 
@@ -99,7 +100,7 @@ func (c *cluster) startS3() { c.gateway = c.server("s3", c.s3Dir, c.s3Addr) }
 // server starts one of the servers and waits until it listens.
 func (c *cluster) server(kind, dir, addr string) *process {
 	c.t.Helper()
-	p := launch(c.t, kind, binary(c.t, "standalone"), []string{"STANDALONE_SECRET=" + c.secret}, kind, dir, addr)
+	p := launch(c.t, kind, binary(c.t, "standalone"), []string{"STANDALONE_SECRET=" + c.secret, "PDFMILL_WEATHER=" + c.weatherFile(kind)}, kind, dir, addr)
 	c.until(kind+" listens", func() bool {
 		if p.gone() {
 			c.t.Fatalf("%s ended:\n%s", kind, p.log)
@@ -119,6 +120,7 @@ func (c *cluster) connect() {
 	if c.js, err = jetstream.New(nc); err != nil {
 		c.t.Fatal(err)
 	}
+	c.heard = hear(c.t, nc)
 	if c.s3, err = minio.New(c.s3Addr, &minio.Options{Creds: credentials.NewStaticV4(user, c.secret, "")}); err != nil {
 		c.t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func (c *cluster) start(service string, i int, point string) *process {
 		args = append(args, "--workers", "1", "--scratch", filepath.Join(scratch, "runner"))
 	}
 	p := launch(c.t, fmt.Sprintf("%s-%d", service, i), binary(c.t, service), []string{
-		"PDFMILL_NATS_PASSWORD=" + c.secret, "PDFMILL_S3_SECRET_KEY=" + c.secret, "TMPDIR=" + scratch, "PDFMILL_CRASHPOINT=" + point,
+		"PDFMILL_NATS_PASSWORD=" + c.secret, "PDFMILL_S3_SECRET_KEY=" + c.secret, "TMPDIR=" + scratch, "PDFMILL_CRASHPOINT=" + point, "PDFMILL_WEATHER=" + c.weatherFile(service),
 	}, append(args, c.more[service]...)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -49,39 +49,36 @@ func document(all [][]byte, n int) []byte {
 // keep coming, and then has the checker look.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
-	for _, replicas := range []int{1, 2} {
-		t.Run(fmt.Sprintf("%d replicas", replicas), func(t *testing.T) {
-			t.Parallel()
-			c := newCluster(t, replicas, nil)
-			all := samples(t)
-			var n atomic.Int64
-			var group sync.WaitGroup
-			for _, s := range services {
-				group.Go(func() {
-					for _, step := range points[s] {
-						point := s + "/" + step
-						c.replica(s, 0).kill() // a fault in itself
-						armed := c.start(s, 0, point)
-						next := time.Now()
-						c.until("a "+s+" dies at "+step, func() bool {
-							if time.Now().After(next) { // documents, until one gets there
-								i := int(n.Add(1)) - 1
-								c.drop(fmt.Sprintf("doc-%04d.pdf", i), document(all, i))
-								next = time.Now().Add(time.Second)
-							}
-							return armed.gone()
-						})
-						if !armed.diedAt(point) {
-							t.Errorf("%s ended otherwise: %s\n%s", point, armed.cmd.ProcessState, tail(armed.log.String(), 2000))
+	eachReplicas(t, func(t *testing.T, replicas int) {
+		c := newCluster(t, replicas, nil)
+		all := samples(t)
+		var n atomic.Int64
+		var group sync.WaitGroup
+		for _, s := range services {
+			group.Go(func() {
+				for _, step := range points[s] {
+					point := s + "/" + step
+					c.replica(s, 0).kill() // a fault in itself
+					armed := c.start(s, 0, point)
+					next := time.Now()
+					c.until("a "+s+" dies at "+step, func() bool {
+						if time.Now().After(next) { // documents, until one gets there
+							i := int(n.Add(1)) - 1
+							c.drop(fmt.Sprintf("doc-%04d.pdf", i), document(all, i))
+							next = time.Now().Add(time.Second)
 						}
-						c.caused(point)
-						c.start(s, 0, "")
+						return armed.gone()
+					})
+					if !armed.diedAt(point) {
+						t.Errorf("%s ended otherwise: %s\n%s", point, armed.cmd.ProcessState, tail(armed.log.String(), 2000))
 					}
-				})
-			}
-			group.Wait()
-			c.settle()
-			c.verify(fmt.Sprintf("fault matrix, %d replica(s) of each service", replicas))
-		})
-	}
+					c.caused(point)
+					c.start(s, 0, "")
+				}
+			})
+		}
+		group.Wait()
+		c.settle()
+		c.verify("fault matrix, " + withReplicas(replicas))
+	})
 }

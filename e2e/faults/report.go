@@ -22,7 +22,7 @@ func (c *cluster) verify(scenario string) checker.Verdict {
 	for _, f := range v.Faults {
 		c.t.Error(f)
 	}
-	stall := longestStall(c.faults, v.Times)
+	stall := longestStall(c.faults, c.heard.all())
 	c.t.Logf("%s: %d faults, %d documents (%d converted, %d failed), lost 0, duplicated events %d, dead letters %d, longest stall %s",
 		scenario, len(c.faults), v.Sources, v.Converted, v.Failed, v.Duplicates, v.DeadLetters, stall.Round(100*time.Millisecond))
 	if !c.t.Failed() {
@@ -32,7 +32,7 @@ func (c *cluster) verify(scenario string) checker.Verdict {
 	return v
 }
 
-// longestStall is the longest time from a fault to the next event.
+// longestStall is the longest time from a fault to the next event that was heard of.
 func longestStall(faults []injection, events []time.Time) time.Duration {
 	slices.SortFunc(events, time.Time.Compare)
 	var longest time.Duration

@@ -63,7 +63,7 @@ func (b *Box) Groups(ctx context.Context, f Filter) ([]Group, error) {
 }
 
 var (
-	quoted  = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+	quoted  = regexp.MustCompile(`"[^"]*"|\B'[^']*'\B`) // an apostrophe follows a letter
 	hexID   = regexp.MustCompile(`\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*[a-f][0-9a-f]*\b`)
 	numbers = regexp.MustCompile(`\d+(?:\.\d+)*`)
 )

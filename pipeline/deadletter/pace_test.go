@@ -37,6 +37,9 @@ func TestCauseIsTheSameForTheSameKind(t *testing.T) {
 			t.Errorf("%q and %q differ", a, b)
 		}
 	}
+	if text := "it can't be read: nobody doesn't know"; cause(text) != text {
+		t.Errorf("apostrophes taken for quotes: %s", cause(text))
+	}
 	if cause("a password is needed") == cause("the file is empty") {
 		t.Error("different causes are one")
 	}

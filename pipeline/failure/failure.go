@@ -199,11 +199,13 @@ func Sentence(err error) string {
 	return cause
 }
 
-// Chain returns the messages of err and of everything it wraps, outermost first, at most 16.
+// Chain returns the messages of err and of everything it wraps, outermost first, at most 16; what wraps without saying anything is left out.
 func Chain(err error) []string {
 	var chain []string
 	for err != nil && len(chain) < 16 {
-		chain = append(chain, err.Error())
+		if text := err.Error(); len(chain) == 0 || chain[len(chain)-1] != text {
+			chain = append(chain, text)
+		}
 		err = errors.Unwrap(err)
 	}
 	return chain

@@ -224,7 +224,7 @@ func (d *Desk) status(ctx context.Context, r DeskRequest) (any, error) {
 		Status
 		Place *Place `json:"place,omitempty"`
 	}{Status: s}
-	if place, err := d.broker.PlaceOf(ctx, s.Job); err == nil {
+	if place, err := d.broker.PlaceOf(ctx, s.Job); err == nil && !s.Ended() {
 		out.Place = &place
 	}
 	return out, nil

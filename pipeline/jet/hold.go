@@ -16,21 +16,21 @@ import (
 // publishWait bounds one attempt to publish an outcome; the message stays in hand and is tried again.
 const publishWait = 15 * time.Second
 
-// noHiccup is the pause from which on somebody has to hear of it: a full disk, a wrong password, a server that is down for good.
+// noHiccup is the pause from which on somebody has to hear of it, once a message: a full disk, a wrong password, a server that is down for good.
 const noHiccup = 4 * time.Second
 
 // hold handles a message, and handles it again for as long as the store refuses: keeping it costs no attempt, and fetching others would only fail
 // them too. It ends early when the process wants to stop (drain) or the work must (ctx).
 func (w *worker[B]) hold(ctx, drain context.Context, d stage.Delivery[B]) ([]stage.Output, error) {
-	until := time.Now().Add(w.loop.StorePatience)
+	until, told := time.Now().Add(w.loop.StorePatience), false
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		outputs, err := w.work(ctx, d)
 		if failure.ClassOf(err, "") != failure.StoreUnavailable || failure.Permanent(err) || ctx.Err() != nil || drain.Err() != nil || time.Now().After(until) {
 			return outputs, err
 		}
 		level := slog.LevelWarn
-		if pause >= noHiccup {
-			level = slog.LevelError
+		if pause >= noHiccup && !told {
+			level, told = slog.LevelError, true
 		}
 		w.loop.Log.Log(ctx, level, "the store refuses, holding the message", "stage", w.loop.Stage, "err", err, "retry_in", pause)
 		waitFor(pause, ctx.Done(), drain.Done())

@@ -82,8 +82,11 @@ func (b *Broker) PlaceOf(ctx context.Context, jobID string) (Place, error) {
 	return p, nil
 }
 
-// recentEvents is how many of the latest events an estimate is made from.
-const recentEvents = 50
+// An estimate is made from the latest conversions, found among the latest events: a wave of failures must not hide them.
+const (
+	recentConversions = 20
+	recentEvents      = 500
+)
 
 // secondsAPage is what an engine took for a page of late, 0 when nothing was converted of late.
 func (b *Broker) secondsAPage(ctx context.Context) (float64, error) {
@@ -94,7 +97,7 @@ func (b *Broker) secondsAPage(ctx context.Context) (float64, error) {
 	last := stream.CachedInfo().State.LastSeq
 	var seconds float64
 	pages := 0
-	for seq := last; seq > 0 && seq+recentEvents > last; seq-- {
+	for seq, found := last, 0; seq > 0 && seq+recentEvents > last && found < recentConversions; seq-- {
 		raw, err := stream.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
@@ -106,6 +109,7 @@ func (b *Broker) secondsAPage(ctx context.Context) (float64, error) {
 		if err != nil || a.Converted == nil || a.Converted.Cached || raw.Time.Before(time.Now().Add(-24*time.Hour)) {
 			continue
 		}
+		found++
 		seconds += a.Converted.Timings.Convert
 		pages += a.Converted.ConvertedPages
 	}

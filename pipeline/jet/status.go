@@ -66,6 +66,9 @@ func statusOfFailed(r deadletter.Record) Status {
 	return s
 }
 
+// Ended reports whether the pass has its end.
+func (s Status) Ended() bool { return ended(s.State) }
+
 func ended(state string) bool { return state == StateConverted || state == StateFailed }
 
 // merge is what is known when news comes in: of a pass, everything adds up; a later pass replaces an earlier one; an end is not undone by older news.

@@ -124,6 +124,9 @@ func TestPlace(t *testing.T) {
 	}
 	publish(t, b, of(first, 1, 10), of(first, 11, 20), of(second, 1, 5))
 	publish(t, b, event.Terminal(first, event.SubjectConverted, event.Converted{ConvertedPages: 10, Timings: event.Timings{Convert: 20}}, time.Now()))
+	for i := range 60 { // and a wave of failures since
+		publish(t, b, event.Terminal(numbered("failed", 100+i), event.SubjectFailed, event.Failed{}, time.Now()))
+	}
 	p, err := b.PlaceOf(t.Context(), second.ID)
 	if err != nil || p.Stage != stage.GPURunner || p.Ahead != 2 || p.AheadPages != 20 || p.Messages != 1 || p.Pages != 5 || p.Remaining != 0 {
 		t.Fatalf("place %+v, %v", p, err)

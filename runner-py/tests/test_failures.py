@@ -16,7 +16,7 @@ class OutOfMemoryError(RuntimeError):
     [
         (MemoryError(), FailureClass.HOST_OOM, False),
         (OSError(errno.ENOMEM, "no memory"), FailureClass.HOST_OOM, False),
-        (OSError(errno.ENOSPC, "disk full"), FailureClass.UNHEALTHY, True),
+        (OSError(errno.ENOSPC, "disk full"), FailureClass.STORE_UNAVAILABLE, True),
         (OutOfMemoryError("tried to allocate"), FailureClass.OOM, True),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), FailureClass.OOM, True),
         (RuntimeError("CUDA error: device-side assert triggered"), FailureClass.DEVICE_ASSERT, False),

@@ -40,7 +40,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]
 	defer release()
 	outDir, err := os.MkdirTemp(s.config.Scratch, "range-")
 	if err != nil {
-		return nil, failure.New(failure.Unhealthy, "make scratch folder in", s.config.Scratch, err).WithHint("is the disk full?")
+		return nil, scratchTrouble(err, s.config.Scratch)
 	}
 	defer func() {
 		if err := os.RemoveAll(outDir); err != nil {

@@ -124,9 +124,9 @@ func (s *sources) download(ctx context.Context, sha, path string) (int64, error)
 	return size, nil
 }
 
-// scratchTrouble is a fault of this machine, not of the document: somebody else, or the same machine later, may well succeed.
+// scratchTrouble is a fault of this machine, not of the document: the message is held, as while the store refuses.
 func scratchTrouble(err error, dir string) error {
-	e := failure.New(failure.Unhealthy, "write scratch file in", dir, err)
+	e := failure.New(failure.StoreUnavailable, "write scratch file in", dir, err)
 	if errors.Is(err, syscall.ENOSPC) {
 		return e.WithHint(fmt.Sprintf("make room on the disk of %s", dir))
 	}

@@ -492,6 +492,7 @@ func TestASourceSweptInTheInstantOfItsNextDrop(t *testing.T) {
 	source := b.ingested()[0].Source.ObjectKey()
 	b.put("again.pdf", content, nil)
 	d := b.hint("again.pdf")
+	s.sweepPatience = 0
 	if err := b.broker.Alone(t.Context(), jet.SourcesLease, func(ctx context.Context, _ func() bool) error {
 		if err := b.handle(s, d); failure.ClassOf(err, "") != failure.StoreUnavailable || failure.Permanent(err) {
 			t.Errorf("the source is relied upon while it is swept: %v", err)

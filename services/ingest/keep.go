@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -62,16 +63,26 @@ func (s *Service) store(ctx context.Context, spool *object.Spool, sha string) er
 	return err
 }
 
-// unswept fails while somebody may be about to delete sources.
+// unswept waits while somebody may be about to delete sources, and fails when that lasts: the message is held then.
 func (s *Service) unswept(ctx context.Context, key string) error {
-	swept, err := s.platform.Broker.Held(ctx, jet.SourcesLease)
-	switch {
-	case err != nil:
-		return failure.New(failure.StoreUnavailable, "keep a copy of", key, err).WithHint("check NATS")
-	case swept:
-		return failure.New(failure.StoreUnavailable, "keep a copy of", key, errors.New("old copies are being swept away")).WithHint("it goes on when the sweep is over")
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for waited := time.Now(); ; {
+		swept, err := s.platform.Broker.Held(ctx, jet.SourcesLease)
+		switch {
+		case err != nil:
+			return failure.New(failure.StoreUnavailable, "keep a copy of", key, err).WithHint("check NATS")
+		case !swept:
+			return nil
+		case time.Since(waited) >= s.sweepPatience:
+			return failure.New(failure.StoreUnavailable, "keep a copy of", key, errors.New("old copies are being swept away")).WithHint("it goes on when the sweep is over")
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return nil
 }
 
 // changing is a transient failure: class source-changed would be the end of it.

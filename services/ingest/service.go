@@ -48,6 +48,8 @@ type Service struct {
 	skips    *skips
 	hints    *hints
 	now      func() time.Time
+	// sweepPatience is how long a message waits in the handler for the end of a sweep.
+	sweepPatience time.Duration
 
 	warm    chan struct{} // closed when all that was taken before is known
 	scans   atomic.Int64
@@ -72,7 +74,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	}
 	log := p.Log.With("service", stage.Ingest)
 	s := &Service{
-		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, warm: make(chan struct{}),
+		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, sweepPatience: 10 * time.Second, warm: make(chan struct{}),
 	}
 	s.hints = &hints{publish: p.Broker.Publish, known: s.known}
 	return s, nil

@@ -123,7 +123,7 @@ func (s *Service) facts(ctx context.Context, j job.Job, c choice, again bool) (f
 func (s *Service) inspect(ctx context.Context, j job.Job, c choice) (facts.Facts, error) {
 	file, err := os.CreateTemp(s.config.Scratch, "pdfmill-inspect-")
 	if err != nil {
-		return facts.Facts{}, failure.New(failure.Unhealthy, "make scratch file in", s.config.Scratch, err).WithHint("is the disk full?")
+		return facts.Facts{}, failure.New(failure.StoreUnavailable, "make scratch file in", s.config.Scratch, err).WithHint("is the disk full?")
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
@@ -135,7 +135,7 @@ func (s *Service) inspect(ctx context.Context, j job.Job, c choice) (facts.Facts
 	case errors.Is(err, object.ErrNotFound):
 		return facts.Facts{}, failure.New(failure.SourceGone, "fetch", j.Source.ObjectKey(), err)
 	case err != nil && failure.ClassOf(err, "") == "":
-		return facts.Facts{}, failure.New(failure.Unhealthy, "write scratch file", file.Name(), err).WithHint("is the disk full?")
+		return facts.Facts{}, failure.New(failure.StoreUnavailable, "write scratch file", file.Name(), err).WithHint("is the disk full?")
 	case err != nil:
 		return facts.Facts{}, err
 	}

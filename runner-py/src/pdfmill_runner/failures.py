@@ -147,6 +147,9 @@ def class_of(found: Evidence) -> FailureClass:
         return _of_pdfium(text)
     if found.errno is not None:
         # A file that can't be read or written is this machine's trouble; somebody else, or the same one later, may succeed.
+        # A full disk holds the range until there is room.
+        if found.errno in (errno.ENOSPC, errno.EDQUOT):
+            return FailureClass.STORE_UNAVAILABLE
         return FailureClass.HOST_OOM if found.errno == errno.ENOMEM else FailureClass.UNHEALTHY
     return _of_message(found, text)
 

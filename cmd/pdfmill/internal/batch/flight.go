@@ -53,7 +53,7 @@ func (r *run) fly(ctx context.Context, i int) {
 		r.mu.Lock()
 		delete(r.pending, key)
 		r.mu.Unlock()
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errGraceOver) {
 			r.unreadable(i, err, started)
 		}
 		return
@@ -99,7 +99,40 @@ func (r *run) upload(ctx context.Context, in Input, key string) error {
 		metadata = map[string]string{}
 	}
 	metadata[job.MetadataPrefix+"correlation-id"] = path.Base(key)
-	return Upload(ctx, r.backend.Store, r.backend.Inbox, key, file, metadata)
+	return r.insist(ctx, in, func() error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return failure.New(failure.SourceGone, "read", in.Path, cause(err))
+		}
+		return Upload(ctx, r.backend.Store, r.backend.Inbox, key, file, metadata)
+	})
+}
+
+// storePatience is how long a store may refuse a document before that is its failure: as long as the stages of the pipeline hold one.
+const storePatience = 10 * time.Minute
+
+// insist puts a document into the store, and tries again while that refuses, as a full disk does. It says so once.
+func (r *run) insist(ctx context.Context, in Input, put func() error) error {
+	until, told := time.Now().Add(storePatience), false
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		err := put()
+		if failure.ClassOf(err, "") != failure.StoreUnavailable || ctx.Err() != nil || time.Now().After(until) {
+			return err
+		}
+		if pause >= 2*time.Second && !told {
+			r.Log.Error("the store refuses, holding the document", "input", in.Path, "err", err)
+			told = true
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-r.Stop:
+			timer.Stop()
+			return errGraceOver // it is not done, it has not failed
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
 }
 
 // Upload drops a file into an inbox.

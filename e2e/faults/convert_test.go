@@ -1,0 +1,41 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
+)
+
+// TestConvertOnAFullDisk: while there is no room, a batch holds what it has in hand and says why; afterwards it converts everything.
+func TestConvertOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	const documents = 24
+	in, out, disk := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	small(t, disk, "48m")
+	all := samples(t)
+	for i := range documents {
+		if err := os.WriteFile(filepath.Join(in, fmt.Sprintf("doc-%02d.pdf", i)), document(all, i+i/4), 0o600); err != nil { // leaves out what is no PDF
+			t.Fatal(err)
+		}
+	}
+	c := &cluster{t: t}
+	p := launch(t, "convert", rig.Binary(t, "pdfmill"), []string{"TMPDIR=" + disk}, "convert", in, "-o", out, "--window", "2")
+	t.Cleanup(p.kill)
+	c.until("the first is converted", func() bool { return p.gone() || strings.Contains(p.log.String(), "converted ") })
+	free := fill(t, disk)
+	c.until("it says that the disk is full", func() bool {
+		return p.gone() || (strings.Contains(p.log.String(), "holding") && strings.Contains(p.log.String(), "no space left"))
+	})
+	if p.gone() {
+		t.Fatalf("it ended on the full disk:\n%s", p.log)
+	}
+	free()
+	c.until("it is done", p.gone)
+	if text := p.log.String(); p.cmd.ProcessState.ExitCode() != 0 || !strings.Contains(text, fmt.Sprintf("%d documents converted", documents)) {
+		t.Errorf("%s\n%s", p.cmd.ProcessState, text)
+	}
+}
