@@ -188,9 +188,16 @@ func TestReplay(t *testing.T) {
 		}
 		p.Pdfmill("dead", "drop", id, "--yes")
 		for _, gone := range [][]string{{"dead", "show", id}, {"dead", "drop", id, "--yes"}, {"dead", "replay", id}} {
-			if out := p.Run(gone...); out.Code != 1 || !strings.Contains(out.Stderr, "no") {
+			if out := p.Run(gone...); out.Code != 1 || !strings.Contains(out.Stderr, "pdfmill dead ls --all") {
 				t.Errorf("%q of what was dropped: exit %d, %s", gone, out.Code, out.Stderr)
 			}
+		}
+		p.Pdfmill("reconvert", "--where", "source="+source)
+		if third := events.Await(source, 3); third.Subject != "pdf.converted" || third.Body["revision"] != 2.0 {
+			t.Errorf("converted again: %s", third.Raw)
+		}
+		if swept := p.Pdfmill("sweep", "--ranges-age", "1h", "--sources-age", "1h"); !strings.Contains(swept, "0 sources") {
+			t.Errorf("what is young was swept: %s", swept)
 		}
 	})
 }

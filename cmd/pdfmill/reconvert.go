@@ -43,7 +43,7 @@ func (c *reconvertCommand) Run(g *globals, std streams) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.store(e)
+	store, err := c.operatorStore(e)
 	if err != nil {
 		return usage(err, "")
 	}

@@ -67,7 +67,7 @@ func (r remote) store(e endpoints.Endpoints) (*object.S3, error) {
 	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region, CA: r.S3CA})
 }
 
-// operatorStore makes a client that may delete in pdfmill's own bucket.
+// operatorStore makes a client that may see all of pdfmill's own bucket, and delete there.
 func (r remote) operatorStore(e endpoints.Endpoints) (*object.S3, error) {
 	if e.S3OperatorKey != "" {
 		e.S3AccessKey, e.S3SecretKey = e.S3OperatorKey, e.S3OperatorSecret
