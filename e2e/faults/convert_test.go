@@ -10,11 +10,12 @@ import (
 	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
-// TestConvertOnAFullDisk: while there is no room, a batch holds what it has in hand and says why; afterwards it converts everything.
+// TestConvertOnAFullDisk: while there is no room for objects, a batch holds what it has in hand and says why; afterwards it converts everything.
 func TestConvertOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	const documents = 24
-	in, out, disk := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "disk")
+	in, out, data := t.TempDir(), t.TempDir(), t.TempDir()
+	disk := filepath.Join(data, "s3")
 	small(t, disk, "48m")
 	all := samples(t)
 	for i := range documents {
@@ -23,12 +24,12 @@ func TestConvertOnAFullDisk(t *testing.T) {
 		}
 	}
 	c := &cluster{t: t}
-	p := launch(t, "convert", rig.Binary(t, "pdfmill"), []string{"TMPDIR=" + disk}, "convert", in, "-o", out, "--window", "2")
+	p := launch(t, "convert", rig.Binary(t, "pdfmill"), nil, "convert", in, "-o", out, "--window", "2", "--data", data)
 	t.Cleanup(p.kill)
 	c.until("the first is converted", func() bool { return p.gone() || strings.Contains(p.log.String(), "converted ") })
 	free := fill(t, disk)
 	c.until("it says that the disk is full", func() bool {
-		return p.gone() || (strings.Contains(p.log.String(), "holding") && strings.Contains(p.log.String(), "no space left"))
+		return p.gone() || (strings.Contains(p.log.String(), "holding") && strings.Contains(p.log.String(), "space"))
 	})
 	if p.gone() {
 		t.Fatalf("it ended on the full disk:\n%s", p.log)

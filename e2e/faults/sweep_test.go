@@ -64,7 +64,7 @@ func ignoreGone(err error) error {
 // rounds is how often each document is dropped at least.
 func rounds() int {
 	if long() {
-		return 20
+		return 6
 	}
 	return 2
 }
@@ -94,7 +94,7 @@ func TestSweepUnderLoad(t *testing.T) {
 		}
 		done := make(chan struct{})
 		go func() { group.Wait(); close(done) }()
-		c.until("the load is over", func() bool {
+		c.within(5*patience, "the load is over", func() bool {
 			if err := aged.look(); err != nil {
 				t.Fatal(err)
 			}
