@@ -103,9 +103,10 @@ func (c Command) Run(t testing.TB) Output {
 	if c.Limit == 0 {
 		c.Limit = time.Minute
 	}
+	path := Binary(t, "pdfmill") // which may have to be built first
 	ctx, cancel := context.WithTimeout(t.Context(), c.Limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Binary(t, "pdfmill"), c.Args...)
+	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = c.Dir, append(os.Environ(), c.Env...), bytes.NewReader(c.Stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
