@@ -21,6 +21,7 @@ type holder struct {
 	leaving  bool // named by Evict, or by its owner
 	job      *waiting
 	reserved int64  // for job
+	most     int64  // what job may come to at worst
 	used     uint64 // when it last got a job
 }
 
@@ -46,8 +47,19 @@ func (a *account) reserved() (n int64) {
 	return n
 }
 
+// surge is kept for the job that may exceed its reservation by most: that two do so at the same time is rare enough.
+func (a *account) surge() (n int64) {
+	for _, h := range a.holders {
+		n = max(n, h.most-h.reserved)
+	}
+	return n
+}
+
 // free is what may be given away; negative free is debt.
-func (a *account) free() int64 { return a.capacity() - a.residents() - a.reserved() }
+func (a *account) free() int64 { return a.capacity() - a.residents() - a.reserved() - a.surge() }
+
+// takes is how much of what is free a job would take.
+func (a *account) takes(n Need) int64 { return n.Usual + max(0, n.Most-n.Usual-a.surge()) }
 
 func (a *account) jobs() (n int) {
 	for _, h := range a.holders {
@@ -56,6 +68,16 @@ func (a *account) jobs() (n int) {
 		}
 	}
 	return n
+}
+
+// alone is the job that runs on the device and wants no other beside it; nil: none does.
+func (a *account) alone() *waiting {
+	for _, h := range a.holders {
+		if h.job != nil && h.job.Alone {
+			return h.job
+		}
+	}
+	return nil
 }
 
 // outgoing is what idle workers hold that were told to leave.

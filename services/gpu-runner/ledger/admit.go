@@ -2,12 +2,12 @@ package ledger
 
 import "slices"
 
-// Grant is a decision to start a job. Bytes of the worker's device are booked for it until Finish, or until the worker is Gone.
+// Grant is a decision to start a job. Bytes of the worker's device are booked for it until Finish or Return, or until the worker is Gone.
 type Grant struct {
 	Job    string
 	Worker string
 	Device string
-	Bytes  int64
+	Bytes  int64   // its reservation
 	Scale  float64 // of the engine's batches
 }
 
@@ -21,13 +21,14 @@ func (l *Ledger) Next(pool string, idle []string) (Grant, bool) {
 		if w.Pool != pool {
 			continue
 		}
-		if h, bytes, scale := l.place(w, idle, claims); h != nil {
+		if h, need, scale := l.place(w, idle, claims); h != nil {
 			l.overtake(w, h.at)
 			l.Forget(w.ID)
 			l.uses++
-			h.job, h.reserved, h.used = w, bytes, l.uses
+			l.note(pool, need)
+			h.job, h.reserved, h.most, h.used = w, need.Usual, need.Most, l.uses
 			l.running[w.ID] = h
-			return Grant{Job: w.ID, Worker: h.name, Device: h.at.ID, Bytes: bytes, Scale: scale}, true
+			return Grant{Job: w.ID, Worker: h.name, Device: h.at.ID, Bytes: need.Usual, Scale: scale}, true
 		}
 	}
 	return Grant{}, false
@@ -36,13 +37,13 @@ func (l *Ledger) Next(pool string, idle []string) (Grant, bool) {
 // Finish gives back what was booked for a job.
 func (l *Ledger) Finish(job string) {
 	if h := l.running[job]; h != nil {
-		h.job, h.reserved = nil, 0
+		h.job, h.reserved, h.most = nil, 0, 0
 		delete(l.running, job)
 	}
 }
 
 // place finds the worker on which w may start now: on the device with most room left.
-func (l *Ledger) place(w *waiting, idle []string, claims map[*account]*waiting) (best *holder, bytes int64, scale float64) {
+func (l *Ledger) place(w *waiting, idle []string, claims map[*account]*waiting) (best *holder, need Need, scale float64) {
 	for _, name := range idle {
 		h := l.holders[name]
 		if h == nil || !h.loaded || h.job != nil || h.leaving || h.pool != w.Pool || h.at.closed != "" {
@@ -51,32 +52,38 @@ func (l *Ledger) place(w *waiting, idle []string, claims map[*account]*waiting) 
 		if by := claims[h.at]; by != nil && by != w {
 			continue
 		}
-		if w.Alone && h.at.jobs() > 0 {
+		if (w.Alone && h.at.jobs() > 0) || h.at.alone() != nil {
 			continue
 		}
-		s, need, ok := l.scale(w, h.at, h.resident)
-		if !ok || need > h.at.free() {
+		s, n, ok := l.scale(w, h.at, h.resident)
+		if !ok || h.at.takes(n) > h.at.free() {
 			continue
 		}
 		if best == nil || h.at.free() > best.at.free() {
-			best, bytes, scale = h, need, s
+			best, need, scale = h, n, s
 		}
 	}
-	return best, bytes, scale
+	return best, need, scale
 }
 
-// scale is the largest batch scale at which w fits on a device when nobody else is there, and what it needs then. Smaller ones are for
-// jobs that wouldn't fit otherwise: waiting is better than working in small steps.
-func (l *Ledger) scale(w *waiting, a *account, resident int64) (scale float64, need int64, ok bool) {
+// scale is the largest batch scale at which w fits on a device when nobody else is there, come what may, and what it needs then. Smaller ones are for
+// jobs that wouldn't fit otherwise: waiting is better than working in small steps. Where not even the smallest is safe, it must do for what is usual.
+func (l *Ledger) scale(w *waiting, a *account, resident int64) (scale float64, need Need, ok bool) {
+	room := a.capacity() - resident
 	for _, s := range l.policy.Scales {
 		if w.MaxScale > 0 && s > w.MaxScale {
 			continue
 		}
-		if need = max(0, w.Need(a.ID, s)); need <= a.capacity()-resident {
+		need = w.Need(a.ID, s)
+		need.Usual = max(0, need.Usual)
+		need.Most = max(need.Usual, need.Most)
+		if need.Most <= room {
 			return s, need, true
 		}
+		scale = s
 	}
-	return 0, need, false
+	need.Most = max(need.Usual, min(need.Most, room))
+	return scale, need, need.Usual <= room
 }
 
 // possible reports whether w could run on a device as things are, were it alone there.

@@ -8,6 +8,7 @@ type Book struct {
 	Strangers int64  `json:"strangers"`
 	Residents int64  `json:"residents"`
 	Reserved  int64  `json:"reserved"`
+	Surge     int64  `json:"surge"`
 	Free      int64  `json:"free"` // negative: debt
 	Workers   int    `json:"workers"`
 	Jobs      int    `json:"jobs"`
@@ -20,7 +21,7 @@ func (l *Ledger) Books() []Book {
 	for _, a := range l.accounts {
 		books = append(books, Book{
 			Device: a.ID, Total: a.Total, Reserve: a.Reserve, Strangers: a.strangers, Residents: a.residents(), Reserved: a.reserved(),
-			Free: a.free(), Workers: len(a.holders), Jobs: a.jobs(), Closed: a.closed,
+			Surge: a.surge(), Free: a.free(), Workers: len(a.holders), Jobs: a.jobs(), Closed: a.closed,
 		})
 	}
 	return books
@@ -36,14 +37,6 @@ func (l *Ledger) Works(holder string) bool {
 func (l *Ledger) IsLeaving(holder string) bool {
 	h := l.holders[holder]
 	return h != nil && h.leaving
-}
-
-// Reserved returns what is booked for a running job.
-func (l *Ledger) Reserved(job string) int64 {
-	if h := l.running[job]; h != nil {
-		return h.reserved
-	}
-	return 0
 }
 
 // Where returns the device on which a job runs, "" when it doesn't.

@@ -10,8 +10,9 @@ type Eviction struct {
 	Worker, Device, Reason string
 }
 
-// Evict names the workers that must be unloaded now: all idle ones of a closed device; as many as pay a device's debt; and as many as a job needs
-// that wouldn't fit even if every other job ended. The least recently used go first. Each is named once, and counts as leaving from then on.
+// Evict names the workers that must be unloaded now: all idle ones of a closed device; as many as pay a device's debt; as many as a job needs that
+// wouldn't fit even if every other job ended; and an idle one whose memory a job lacks that has another idle worker to run on. The least recently used
+// go first. Each is named once, and counts as leaving from then on.
 func (l *Ledger) Evict() []Eviction {
 	var out []Eviction
 	for _, a := range l.accounts {
@@ -31,6 +32,7 @@ func (l *Ledger) Evict() []Eviction {
 	for _, w := range l.ranked() {
 		if l.first(w) {
 			out = append(out, l.makeRoom(w)...)
+			out = append(out, l.thin(w)...)
 		}
 	}
 	return out
@@ -43,7 +45,8 @@ func (l *Ledger) makeRoom(w *waiting) []Eviction {
 	if a == nil || (!l.due(w) && a.jobs() > 0) {
 		return nil
 	}
-	_, need, _ := l.scale(w, a, l.residentOf(w, a))
+	_, n, _ := l.scale(w, a, l.residentOf(w, a))
+	need := n.Most
 	var keep *holder // the worker that will do it
 	for _, h := range a.holders {
 		if h.pool == w.Pool && !h.leaving && (keep == nil || (h.job == nil && keep.job != nil) || h.used > keep.used) {

@@ -24,7 +24,7 @@ func (l *Ledger) Impossible(job string) *Refusal {
 	var least int64
 	smallest := l.policy.Scales[len(l.policy.Scales)-1]
 	for _, a := range l.accounts {
-		need := w.Need(a.ID, smallest) + l.residentOf(w, a)
+		need := w.Need(a.ID, smallest).Usual + l.residentOf(w, a)
 		if need <= a.limit() {
 			return nil
 		}
@@ -62,7 +62,8 @@ func (l *Ledger) Why(job string) string {
 
 func (l *Ledger) why(w *waiting, a *account, by *waiting) string {
 	at := "on " + a.ID + ": "
-	_, need, ok := l.scale(w, a, l.residentOf(w, a))
+	_, n, ok := l.scale(w, a, l.residentOf(w, a))
+	need := a.takes(n)
 	idle, busy, coming := 0, 0, 0
 	for _, h := range a.holders {
 		switch {
@@ -79,7 +80,7 @@ func (l *Ledger) why(w *waiting, a *account, by *waiting) string {
 	case a.closed != "":
 		return at + "closed: " + a.closed
 	case !ok:
-		return at + fmt.Sprintf("it needs %s and no more than %s can be had while others use the device: %s", Size(need), Size(a.capacity()), a.sum())
+		return at + fmt.Sprintf("it needs %s and no more than %s can be had while others use the device: %s", Size(n.Usual), Size(a.capacity()), a.sum())
 	case by != nil && by != w:
 		return at + "job " + by.ID + " has waited longer and goes first"
 	case a.free() < 0:
@@ -90,6 +91,8 @@ func (l *Ledger) why(w *waiting, a *account, by *waiting) string {
 		return at + fmt.Sprintf("no worker of %s is idle: %d busy, %d starting", w.Pool, busy, coming)
 	case w.Alone && a.jobs() > 0:
 		return at + fmt.Sprintf("it must be alone there, and %d jobs run", a.jobs())
+	case a.alone() != nil:
+		return at + "job " + a.alone().ID + " runs there alone"
 	case need > a.free():
 		return at + fmt.Sprintf("it needs %s and %s are free: %s", Size(need), Size(a.free()), a.sum())
 	}
@@ -98,8 +101,8 @@ func (l *Ledger) why(w *waiting, a *account, by *waiting) string {
 
 // sum writes the books of a device as the sum that they are.
 func (a *account) sum() string {
-	return fmt.Sprintf("%s in all − %s reserve − %s of strangers − %s held by %d workers − %s reserved for %d jobs",
-		Size(a.Total), Size(a.Reserve), Size(a.strangers), Size(a.residents()), len(a.holders), Size(a.reserved()), a.jobs())
+	return fmt.Sprintf("%s in all − %s reserve − %s of strangers − %s held by %d workers − %s reserved for %d jobs − %s should one need more",
+		Size(a.Total), Size(a.Reserve), Size(a.strangers), Size(a.residents()), len(a.holders), Size(a.reserved()), a.jobs(), Size(a.surge()))
 }
 
 // Size writes bytes for people.

@@ -35,13 +35,15 @@ type Ledger struct {
 	accounts []*account // in the order in which they were opened
 	holders  map[string]*holder
 	queue    []*waiting // in order of arrival
+	arrivals uint64
 	running  map[string]*holder
-	uses     uint64 // counts grants: the time by which the least recently used worker is found
+	typical  map[string]Need // what each pool's jobs needed of late
+	uses     uint64          // counts grants: the time by which the least recently used worker is found
 }
 
 // New returns a ledger without devices.
 func New(p Policy) *Ledger {
-	return &Ledger{policy: p.withDefaults(), holders: map[string]*holder{}, running: map[string]*holder{}}
+	return &Ledger{policy: p.withDefaults(), holders: map[string]*holder{}, running: map[string]*holder{}, typical: map[string]Need{}}
 }
 
 // Open adds a device, or tells new figures of a known one.

@@ -1,12 +1,16 @@
 package ledger
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
 
-func fixed(n int64) func(string, float64) int64 {
-	return func(_ string, scale float64) int64 { return int64(float64(n) * scale) }
+func fixed(n int64) func(string, float64) Need { return tailed(n, n) }
+
+func tailed(usual, most int64) func(string, float64) Need {
+	part := func(n int64, scale float64) int64 { return int64(float64(n) * scale) }
+	return func(_ string, scale float64) Need { return Need{Usual: part(usual, scale), Most: part(most, scale)} }
 }
 
 func loaded(t *testing.T, l *Ledger, bytes int64, pool string, names ...string) {
@@ -27,6 +31,8 @@ func next(t *testing.T, l *Ledger, pool string, idle ...string) string {
 	}
 	return g.Job + "@" + g.Worker
 }
+
+func name(kind string, i int) string { return fmt.Sprint(kind, i) }
 
 func one(total, reserve int64) *Ledger {
 	l := New(Policy{})
@@ -72,6 +78,72 @@ func TestASmallJobOvertakesALargeOneOnlySoOften(t *testing.T) {
 	l.Finish("first")
 	if got := next(t, l, "p", "w1", "w2"); got != "large@w1" {
 		t.Fatalf("%q", got)
+	}
+}
+
+func TestTheSurgeIsKeptOnceForAllJobs(t *testing.T) {
+	l := one(20, 0)
+	loaded(t, l, 1, "p", "w1", "w2", "w3")
+	for _, id := range []string{"a", "b", "c"} {
+		l.Wait(Job{ID: id, Pool: "p", Need: tailed(3, 11)})
+	}
+	if got := next(t, l, "p", "w1") + " " + next(t, l, "p", "w2"); got != "a@w1 b@w2" {
+		t.Fatal(got)
+	}
+	if b := l.Books()[0]; b.Reserved != 6 || b.Surge != 8 || b.Free != 3 {
+		t.Errorf("%+v", b)
+	}
+	if got := next(t, l, "p", "w3"); got != "c@w3" {
+		t.Fatalf("%q: %s", got, l.Why("c"))
+	}
+	l.Using("w1", 1+7) // it takes 4 more than was reserved for it; another may do the same
+	if b := l.Books()[0]; b.Reserved != 13 || b.Surge != 8 || b.Free != -4 {
+		t.Errorf("%+v", b)
+	}
+	l.Finish("a")
+	if b := l.Books()[0]; b.Reserved != 6 || b.Free != 3 {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestAJobThatMustBeAloneStaysAlone(t *testing.T) {
+	l := one(20, 0)
+	loaded(t, l, 1, "p", "w1", "w2")
+	l.Wait(Job{ID: "lonely", Pool: "p", Need: fixed(2), Alone: true})
+	l.Wait(Job{ID: "other", Pool: "p", Need: fixed(2)})
+	if got := next(t, l, "p", "w1", "w2"); got != "lonely@w1" {
+		t.Fatal(got)
+	}
+	if got := next(t, l, "p", "w2"); got != "" {
+		t.Fatalf("%s beside a job that must be alone", got)
+	}
+	if why := l.Why("other"); !strings.Contains(why, "lonely runs there alone") {
+		t.Errorf("%q", why)
+	}
+	l.Finish("lonely")
+	if got := next(t, l, "p", "w2"); got != "other@w2" {
+		t.Fatal(got)
+	}
+}
+
+func TestAReturnedJobKeepsItsPlace(t *testing.T) {
+	l := one(100, 0)
+	loaded(t, l, 1, "p", "w1", "w2")
+	for _, id := range []string{"a", "b", "c"} {
+		l.Wait(Job{ID: id, Pool: "p", Need: fixed(1)})
+	}
+	if got := next(t, l, "p", "w1") + " " + next(t, l, "p", "w2"); got != "a@w1 b@w2" {
+		t.Fatal(got)
+	}
+	l.Finish("b")
+	if !l.Return("a") || l.Return("a") || l.Return("c") {
+		t.Fatal("only a job that runs can be returned")
+	}
+	l.Wait(Job{ID: "d", Pool: "p", Need: fixed(1)})
+	for _, want := range []string{"a@w2", "c@w1", ""} {
+		if got := next(t, l, "p", []string{"w1", "w2"}[strings.Count(want, "w2"):]...); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
@@ -158,6 +230,47 @@ func TestALargeJobEvictsIdleWorkersOfOthersButNotItsOwn(t *testing.T) {
 	l.Gone("t2")
 	if got := next(t, l, "marker", "m1", "m2"); got != "j@m1" {
 		t.Fatalf("%q: %s", got, l.Why("j"))
+	}
+}
+
+func TestIdleWorkersMakeRoomForAJobOfTheirOwnPool(t *testing.T) {
+	l := one(20, 0)
+	loaded(t, l, 4, "p", "w1", "w2", "w3", "w4")
+	l.Wait(Job{ID: "j", Pool: "p", Need: fixed(3)})
+	next(t, l, "p", "w1")
+	l.Wait(Job{ID: "k", Pool: "p", Need: fixed(5)})
+	if got := next(t, l, "p", "w2", "w3", "w4"); got != "" {
+		t.Fatal(got)
+	}
+	evicted := l.Evict()
+	if len(evicted) != 1 || evicted[0].Worker != "w2" || !strings.Contains(evicted[0].Reason, "job k needs 5 B and 1 B are free") {
+		t.Fatalf("%+v", evicted)
+	}
+	l.Gone("w2")
+	if got := next(t, l, "p", "w3", "w4"); got != "k@w3" {
+		t.Fatalf("%q: %s", got, l.Why("k"))
+	}
+	l.Wait(Job{ID: "m", Pool: "p", Need: fixed(5)})
+	if again := l.Evict(); len(again) != 0 {
+		t.Errorf("its only worker: %+v", again)
+	}
+}
+
+// A further worker is worth its memory only where it leaves as much as jobs need of late.
+func TestNoMoreWorkersThanCanWorkAtTheSameTime(t *testing.T) {
+	l := one(20, 0)
+	for i := range 2 {
+		loaded(t, l, 4, "p", name("w", i))
+		l.Wait(Job{ID: name("j", i), Pool: "p", Need: tailed(2, 6), Resident: 4})
+		next(t, l, "p", name("w", i))
+	}
+	l.Wait(Job{ID: "small", Pool: "p", Need: fixed(0), Resident: 4})
+	if h, ok := l.Place("p"); ok {
+		t.Errorf("%+v beside two workers on jobs like those of late", h)
+	}
+	l.Open(Device{ID: "a", Total: 24})
+	if h, ok := l.Place("p"); !ok || h.Bytes != 4 {
+		t.Errorf("%+v: %s", h, l.Why("small"))
 	}
 }
 

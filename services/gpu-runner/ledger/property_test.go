@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,10 +125,11 @@ func TestNoDecisionBreaksTheInvariant(t *testing.T) {
 				}
 			},
 			"wait": func(*rapid.T) {
-				need := size(12 * gib)
+				usual := size(12 * gib)
+				most := usual + size(6*gib)
 				j := Job{
 					ID: w.name("j"), Pool: pool(), Lane: Lane(rapid.IntRange(0, 2).Draw(t, "lane")), Resident: 4 * gib, Alone: rapid.IntRange(0, 9).Draw(t, "alone") == 0,
-					Need: func(_ string, scale float64) int64 { return int64(float64(need) * scale) },
+					Need: tailed(usual, most),
 				}
 				w.l.Wait(j)
 				w.waiting[j.ID] = j.Pool
@@ -153,6 +156,22 @@ func TestNoDecisionBreaksTheInvariant(t *testing.T) {
 				w.running[g.Job] = g
 				decided(g.Device, g)
 			},
+			"return": func(*rapid.T) {
+				id, ok := pick(t, w.running)
+				if !ok {
+					return
+				}
+				if !w.l.Return(id) {
+					t.Fatalf("%s is not running", id)
+				}
+				w.waiting[id] = w.l.waiting(id).Pool
+				delete(w.running, id)
+			},
+			"using": func(*rapid.T) { // may be more than reserved: a fact
+				if name, ok := pick(t, w.workers); ok {
+					w.l.Using(name, size(12*gib))
+				}
+			},
 			"finish": func(*rapid.T) {
 				if id, ok := pick(t, w.running); ok {
 					w.l.Finish(id)
@@ -172,6 +191,14 @@ func TestNoDecisionBreaksTheInvariant(t *testing.T) {
 				for id := range w.waiting {
 					if w.l.waiting(id) == nil {
 						t.Fatalf("%s is lost", id)
+					}
+				}
+				if !slices.IsSortedFunc(w.l.queue, func(x, y *waiting) int { return cmp.Compare(x.seq, y.seq) }) {
+					t.Fatal("the queue is not in order of arrival")
+				}
+				for _, a := range w.l.accounts {
+					if a.alone() != nil && a.jobs() > 1 {
+						t.Fatalf("%s is not alone on %s", a.alone().ID, a.ID)
 					}
 				}
 			},
@@ -229,7 +256,9 @@ func TestNobodyWaitsForEver(t *testing.T) {
 			w.l.Loaded(name, 4*gib)
 			w.workers[name] = true
 		}
-		need := func(n int64) func(string, float64) int64 { return func(string, float64) int64 { return n } }
+		need := func(n int64) func(string, float64) Need {
+			return func(string, float64) Need { return Need{Usual: n, Most: n} }
+		}
 		big := Job{
 			ID: "big", Pool: "marker", Resident: 4 * gib, Need: need(rapid.Int64Range(gib, 19*gib).Draw(t, "big")),
 			Lane: Lane(rapid.IntRange(0, 2).Draw(t, "lane")), Alone: rapid.Bool().Draw(t, "alone"),
@@ -272,6 +301,51 @@ func TestNobodyWaitsForEver(t *testing.T) {
 			if id, ok := pick(t, w.running); ok {
 				w.l.Finish(id)
 				delete(w.running, id)
+			}
+		}
+	})
+}
+
+// Once nothing more can start, nobody is told that it may: what is said of a wait is what decided.
+func TestEveryWaitIsExplainedByWhatDecidedIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(Device{ID: "a", Total: 24 * gib, Reserve: gib}, Device{ID: "b", Total: 8 * gib})
+		size := func(most int64) int64 { return rapid.Int64Range(0, most).Draw(t, "bytes") }
+		for range rapid.IntRange(0, 6).Draw(t, "workers") {
+			h := Holder{Name: w.name("w"), Pool: rapid.SampledFrom(pools).Draw(t, "pool"), Device: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "device"), Bytes: size(5 * gib)}
+			if w.l.Load(h) == nil {
+				if w.workers[h.Name] = rapid.IntRange(0, 3).Draw(t, "loaded") > 0; w.workers[h.Name] {
+					w.l.Loaded(h.Name, h.Bytes)
+				}
+			}
+		}
+		if rapid.IntRange(0, 4).Draw(t, "closed") == 0 {
+			w.l.Close("a", "lent")
+		}
+		w.l.Strangers("b", size(4*gib))
+		var granted []string
+		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
+			usual := size(8 * gib)
+			j := Job{
+				ID: w.name("j"), Pool: rapid.SampledFrom(pools).Draw(t, "pool"), Lane: Lane(rapid.IntRange(0, 2).Draw(t, "lane")), Resident: 4 * gib,
+				Alone: rapid.IntRange(0, 4).Draw(t, "alone") == 0, Need: tailed(usual, usual+size(6*gib)),
+			}
+			w.l.Wait(j)
+			w.waiting[j.ID] = j.Pool
+			if len(granted) > 0 && rapid.Bool().Draw(t, "end") {
+				w.l.Finish(granted[0])
+				granted = granted[1:]
+			}
+			for _, pool := range pools {
+				for g, ok := w.l.Next(pool, w.idle(pool)); ok; g, ok = w.l.Next(pool, w.idle(pool)) {
+					granted = append(granted, g.Job)
+					delete(w.waiting, g.Job)
+				}
+			}
+		}
+		for id := range w.waiting {
+			if why := w.l.Why(id); why == "" || strings.Contains(why, "it may start") || strings.Contains(why, "does not wait") {
+				t.Fatalf("%s waits: %q", id, why)
 			}
 		}
 	})

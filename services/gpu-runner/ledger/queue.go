@@ -23,11 +23,17 @@ type Job struct {
 	Pool string // whose workers can do it
 	Lane Lane
 	// Need is what it may add to its worker's resident on a device, with its batches scaled. It must not grow as the scale shrinks.
-	Need func(device string, scale float64) int64
+	Need func(device string, scale float64) Need
 	// Resident is what a worker of the pool is expected to hold, for the time when none is loaded.
 	Resident int64
-	Alone    bool    // run it only when no other job runs on the device
+	Alone    bool    // no other job runs on the device at the same time
 	MaxScale float64 // largest batch scale to try; 0 means 1
+}
+
+// Need is what a job may add to its worker's resident; bytes.
+type Need struct {
+	Usual int64 // nearly always enough: its reservation
+	Most  int64 // at worst; less than Usual counts as Usual
 }
 
 type waiting struct {
@@ -42,11 +48,22 @@ func (l *Ledger) Wait(j Job) {
 	if l.running[j.ID] != nil || l.waiting(j.ID) != nil {
 		return
 	}
-	seq := uint64(1)
-	if n := len(l.queue); n > 0 {
-		seq = l.queue[n-1].seq + 1
+	l.arrivals++
+	l.queue = append(l.queue, &waiting{Job: j, seq: l.arrivals})
+}
+
+// Return puts a job that was granted and did not begin back where it was in the queue: its wait counts as one. It reports false when the job isn't
+// running.
+func (l *Ledger) Return(job string) bool {
+	h := l.running[job]
+	if h == nil {
+		return false
 	}
-	l.queue = append(l.queue, &waiting{Job: j, seq: seq})
+	w := h.job
+	l.Finish(job)
+	at, _ := slices.BinarySearchFunc(l.queue, w.seq, func(other *waiting, seq uint64) int { return cmp.Compare(other.seq, seq) })
+	l.queue = slices.Insert(l.queue, at, w)
+	return true
 }
 
 // Forget takes a waiting job out of the queue.

@@ -104,7 +104,7 @@ func (l *Ledger) Place(pool string) (Holder, bool) {
 		if h := l.prospect(w, taken); h != nil {
 			taken[h] = true
 			_, need, _ := l.scale(w, h.at, h.resident)
-			promised[h.at] += need
+			promised[h.at] += h.at.takes(need)
 			continue
 		}
 		var best Holder
@@ -114,9 +114,12 @@ func (l *Ledger) Place(pool string) (Holder, bool) {
 				continue
 			}
 			resident := l.residentOf(w, a)
+			if !l.worth(pool, a, resident, a.of(pool)+1) {
+				continue
+			}
 			_, need, _ := l.scale(w, a, resident)
-			if room := a.free() - promised[a]; room >= resident+need && (best.Device == "" || room > most) {
-				best, most = Holder{Pool: pool, Device: a.ID, Bytes: resident, Headroom: need}, room
+			if room := a.free() - promised[a]; room >= resident+a.takes(need) && (best.Device == "" || room > most) {
+				best, most = Holder{Pool: pool, Device: a.ID, Bytes: resident, Headroom: a.takes(need)}, room
 			}
 		}
 		return best, best.Device != ""
@@ -134,4 +137,13 @@ func (l *Ledger) prospect(w *waiting, taken map[*holder]bool) *holder {
 		}
 	}
 	return nil
+}
+
+// Using tells what a holder was measured to hold while it has a job. Where that is more than what is booked, the job's reservation grows: a fact, which
+// may leave a debt.
+func (l *Ledger) Using(name string, bytes int64) {
+	if h := l.holders[name]; h != nil && h.job != nil && h.loaded {
+		h.reserved = max(h.reserved, bytes-h.resident)
+		h.most = max(h.most, h.reserved)
+	}
 }

@@ -4,6 +4,8 @@ package predict
 
 import (
 	"math"
+
+	"github.com/pdfmill/pdfmill/services/gpu-runner/ledger"
 )
 
 // Key names conversions that are alike.
@@ -52,12 +54,13 @@ func (p Prior) of(bucket int) int64 {
 
 // Tuning of the estimates.
 const (
-	enough = 12 // samples before the prior is dropped
-	// Each estimate is the larger of a high quantile and of the recent maximum, with a margin. The maximum decays by the half within some 1,400
-	// samples: a peak that was seen once in a thousand conversions is still respected.
-	quantile   = 0.99
-	decay      = 0.9995
-	margin     = 1.10
+	// What is usual is a moderate quantile: the ledger keeps memory beside the reservations for the one job that needs more. What is most is the
+	// recent maximum with a margin; it decays by the half within some 7,000 samples, so that what was seen once in a thousand is respected.
+	quantile   = 0.8
+	decay      = 0.9999
+	margin     = 1.1
+	enough     = 12    // samples before the prior of what is usual is dropped
+	plenty     = 2000  // samples until the prior of what is most has faded: fewer say little of a tail
 	oomFactor  = 1.5   // what a conversion that ran out of memory is taken to have needed, of what was reserved for it
 	forget     = 0.998 // weight of a sample after each later one
 	resolution = 8     // bins an octave
@@ -70,8 +73,8 @@ type cell struct {
 	Weights [bins]float64 `json:"-"`
 	Sparse  map[int]float64
 	Seen    int
-	Recent  float64 // the decaying maximum
-	known   int64   // the estimate, until something is added; 0: to be made
+	Recent  float64     // the decaying maximum
+	known   ledger.Need // the estimate, until something is added; zero: to be made
 }
 
 func binOf(bytes int64) int {
@@ -89,18 +92,18 @@ func (c *cell) add(bytes int64) {
 	}
 	c.Weights[binOf(bytes)]++
 	c.Seen++
-	c.known = 0
+	c.known = ledger.Need{}
 	c.Recent = max(c.Recent*decay, float64(bytes))
 }
 
-func (c *cell) estimate() int64 {
-	if c.known == 0 {
+func (c *cell) estimate() ledger.Need {
+	if c.known == (ledger.Need{}) {
 		c.known = c.make()
 	}
 	return c.known
 }
 
-func (c *cell) make() int64 {
+func (c *cell) make() ledger.Need {
 	var sum float64
 	for _, w := range c.Weights {
 		sum += w
@@ -109,11 +112,11 @@ func (c *cell) make() int64 {
 	high := 0.0
 	for i, w := range c.Weights {
 		if below += w; w > 0 && below >= quantile*sum {
-			high = upper(i)
+			high = upper(i) * math.Exp2(-(below-quantile*sum)/w/resolution) // between the bin's ends
 			break
 		}
 	}
-	return int64(max(high, c.Recent) * margin)
+	return ledger.Need{Usual: int64(high), Most: int64(max(high, c.Recent) * margin)}
 }
 
 // Predictor knows what was seen. Use New.
@@ -130,50 +133,59 @@ func New(prior func(engine string) Prior) *Predictor {
 // Prior is what is believed of an engine.
 func (p *Predictor) Prior(engine string) Prior { return p.prior(engine) }
 
-// Need predicts how much a conversion will add to its worker's resident memory, in bytes: never less than a smaller one needs, and never more than
-// with larger batches.
-func (p *Predictor) Need(k Key, s Size) int64 {
+// Need predicts how much a conversion will add to its worker's resident memory. What smaller ones were seen to use counts too, and it is never more
+// than with larger batches.
+func (p *Predictor) Need(k Key, s Size) ledger.Need {
 	full := k
-	if full.Scale = 1; k.Scale > 0 && k.Scale < 1 {
-		return min(p.need(k, s), p.need(full, s))
+	full.Scale = 1
+	need := p.need(full, s)
+	if k.Scale > 0 && k.Scale < 1 {
+		small := p.need(k, s)
+		need.Usual, need.Most = min(need.Usual, small.Usual), min(need.Most, small.Most)
 	}
-	return p.need(full, s)
+	return need
 }
 
-func (p *Predictor) need(k Key, s Size) int64 {
+func (p *Predictor) need(k Key, s Size) ledger.Need {
 	own := s.bucket()
 	prior := p.prior(k.Engine)
-	row := p.cells[k]
-	if row == nil {
-		row = p.cells[Key{k.Engine, k.Version, k.Model, 1}] // other batch scales are guessed from full batches
-		if row == nil {
-			return scaled(prior.of(own), k.Scale)
-		}
-	} else {
-		k.Scale = 1
+	believed := scaled(ledger.Need{Usual: prior.of(own), Most: prior.Most}, k.Scale)
+	row, as := p.cells[k], 1.0
+	if row == nil { // other batch scales are guessed from full batches
+		row, as = p.cells[Key{k.Engine, k.Version, k.Model, 1}], k.Scale
 	}
-	var need int64
-	known := false
+	if row == nil {
+		return believed
+	}
+	var need ledger.Need
+	seen := 0
 	for b := own; b >= 0; b-- {
 		c := row[b]
 		if c == nil {
 			continue
 		}
-		need = max(need, c.estimate())
-		known = known || (b == own && c.Seen >= enough)
+		e := scaled(c.estimate(), as)
+		need.Usual, need.Most = max(need.Usual, e.Usual), max(need.Most, e.Most)
+		if b == own {
+			seen = c.Seen
+		}
 	}
-	if !known {
-		need = max(need, prior.of(own))
+	if seen < enough {
+		need.Usual = max(need.Usual, believed.Usual)
 	}
-	return scaled(need, k.Scale)
+	if rest := believed.Most - need.Most; seen < plenty && rest > 0 {
+		need.Most += int64(float64(rest) * (1 - float64(seen)/plenty))
+	}
+	return need
 }
 
 // scaled guesses what smaller batches need: a part of the memory doesn't depend on them.
-func scaled(bytes int64, scale float64) int64 {
+func scaled(n ledger.Need, scale float64) ledger.Need {
 	if scale <= 0 || scale >= 1 {
-		return bytes
+		return n
 	}
-	return int64(float64(bytes) * (0.35 + 0.65*scale))
+	part := 0.35 + 0.65*scale
+	return ledger.Need{Usual: int64(float64(n.Usual) * part), Most: int64(float64(n.Most) * part)}
 }
 
 // Observe tells what a conversion has used at most, beside its worker's resident memory.

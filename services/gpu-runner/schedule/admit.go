@@ -49,7 +49,7 @@ func (e *engine) Next(v supervise.View) (supervise.Grant, bool) {
 		if g, ok := book.Next(pool, idle); ok {
 			seq := bySeq[g.Job]
 			one := e.served[seq]
-			one.key.Scale, one.key.Model = g.Scale, s.model(g.Device)
+			one.key.Scale, one.key.Model, one.reserved = g.Scale, s.model(g.Device), g.Bytes
 			e.served[seq] = one
 			s.rooms[g.Worker].touch()
 			return supervise.Grant{Seq: seq, Worker: workers[g.Worker], Scale: g.Scale}, true
@@ -71,20 +71,10 @@ func (e *engine) wait(book *ledger.Ledger, w supervise.Waiter) {
 	if w.Job.Priority == supervise.Suspect {
 		j.Pool = e.suspects()
 	}
-	// What an out-of-memory error calls for, in this order: more memory, the device for itself, smaller batches.
-	larger := 1.0
-	if need.Pressure >= 1 {
-		larger = 1.5
+	j.Need = func(device string, scale float64) ledger.Need {
+		return e.s.predictor.Need(predict.Key{Engine: e.Name, Version: e.version, Model: e.s.model(device), Scale: scale}, size)
 	}
-	j.Alone = need.Pressure >= 2
-	if need.Pressure >= 3 {
-		j.MaxScale = 0.5
-	}
-	j.Need = func(device string, scale float64) int64 {
-		bytes := float64(e.s.predictor.Need(predict.Key{Engine: e.Name, Version: e.version, Model: e.s.model(device), Scale: scale}, size)) * larger
-		return min(int64(bytes), max(e.Prior.Most, int64(bytes/larger)))
-	}
-	book.Wait(j)
+	book.Wait(predict.Pressure(need.Pressure).On(j))
 }
 
 var lanes = map[supervise.Priority]ledger.Lane{
@@ -111,15 +101,20 @@ func (e *engine) Finished(w supervise.Waiter, _ supervise.Grant, used supervise.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.notify()
+	if errors.Is(err, supervise.ErrGone) { // it waits again, where it did
+		if !s.gpu.Return(e.id(w.Seq)) && !s.host.Return(e.id(w.Seq)) {
+			delete(e.served, w.Seq)
+		}
+		return
+	}
 	one, known := e.served[w.Seq]
-	reserved := s.reserved(e.id(w.Seq))
 	if d := s.devices[s.gpu.Where(e.id(w.Seq))]; d != nil && err == nil {
 		d.health.Forgive() // what runs there works
 	}
 	s.gpu.Finish(e.id(w.Seq))
 	s.host.Finish(e.id(w.Seq))
 	delete(e.served, w.Seq)
-	if !known || errors.Is(err, supervise.ErrGone) {
+	if !known {
 		return
 	}
 	added, measured := used.Peak.PeakHost-used.Ready.HostRSS, used.Peak.PeakHost > 0
@@ -130,21 +125,17 @@ func (e *engine) Finished(w supervise.Waiter, _ supervise.Grant, used supervise.
 	}
 	switch class := failure.ClassOf(err, ""); {
 	case class == short:
-		s.predictor.OutOfMemory(one.key, one.size, reserved)
+		s.predictor.OutOfMemory(one.key, one.size, one.reserved)
 		s.metrics.oom.WithLabelValues(e.Name).Inc()
 	case err == nil && measured:
 		s.predictor.Observe(one.key, one.size, max(0, added))
-		if reserved > 0 {
-			s.metrics.ratio.WithLabelValues(e.Name).Observe(float64(max(0, added)) / float64(reserved))
+		if one.reserved > 0 {
+			s.metrics.ratio.WithLabelValues(e.Name).Observe(float64(max(0, added)) / float64(one.reserved))
 		}
 	default:
 		return
 	}
 	s.dirty[one.key] = true
-}
-
-func (s *Scheduler) reserved(job string) int64 {
-	return max(s.gpu.Reserved(job), s.host.Reserved(job))
 }
 
 // Why implements supervise.Admitter.

@@ -181,7 +181,9 @@ func (s *Scheduler) strangers(book *ledger.Ledger, d *device) int64 {
 		}
 		r.estimate, r.seen = false, true
 		others -= held
-		if !book.Works(r.holder) {
+		if book.Works(r.holder) {
+			book.Using(r.holder, held)
+		} else {
 			s.measured(book, r, held)
 		}
 	}

@@ -145,8 +145,9 @@ type engine struct {
 
 // job is a waiting or running job's memory.
 type job struct {
-	key  predict.Key
-	size predict.Size
+	key      predict.Key
+	size     predict.Size
+	reserved int64 // for it when it was granted
 }
 
 // Add makes an engine known, and returns what its pool is to be configured with; Attach then names the pool.

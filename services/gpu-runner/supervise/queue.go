@@ -66,6 +66,7 @@ func (p *Pool) requeue(w *worker, t *ticket) {
 		unwanted = ErrStopped
 	}
 	if unwanted != nil {
+		p.cfg.Admitter.Left(t.Waiter)
 		t.answer <- answer{err: fmt.Errorf("convert %s: waiting for a worker: %w", t.Job.Request.subject(), unwanted)}
 		return
 	}
