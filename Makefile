@@ -57,8 +57,8 @@ $(CACHE)/pytest/.ready: runner-py/requirements-dev.txt
 
 test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; for name in $(MARKERS); do \
-	  bin/pdfmill engines install $$name --yes >/dev/null || exit 1; \
-	  python=$$(bin/pdfmill engines install $$name --yes --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
+	  bin/pdfmill engines install $$name --yes --no-weights >/dev/null || exit 1; \
+	  python=$$(bin/pdfmill engines install $$name --yes --no-weights --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
 	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
 	done
 

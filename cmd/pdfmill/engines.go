@@ -6,11 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
+	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 )
 
@@ -23,6 +25,7 @@ type enginesCommand struct {
 // environment says which Python environment is meant.
 type environment struct {
 	Cache  string `env:"PDFMILL_CACHE" type:"path" placeholder:"DIR" help:"Folder of the Python environment and models. Default: pdfmill in the user's cache folder."`
+	Models string `env:"PDFMILL_MODELS" type:"path" placeholder:"DIR" help:"Folder of weights. Default: models, below the cache folder."`
 	Python string `env:"PDFMILL_PYTHON" placeholder:"FILE" help:"Python interpreter to build the environment with. Default: python3 from PATH."`
 }
 
@@ -35,10 +38,18 @@ func (e environment) ensure(ctx context.Context, extra string, notices io.Writer
 	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Log: log, Progress: preparing(notices)})
 }
 
-// there reports whether an extra is installed.
-func (e environment) there(extra string) bool {
+// missing says why an extra is not installed; "": it is.
+func (e environment) missing(extra string) string {
 	cache, err := config.CacheDir(e.Cache)
-	return err == nil && pyenv.Installed(pyenv.Config{Dir: cache, Python: e.Python, Extra: extra})
+	if err != nil {
+		return err.Error()
+	}
+	return pyenv.Missing(pyenv.Config{Dir: cache, Python: e.Python, Extra: extra})
+}
+
+// weights looks after those of an environment.
+func (e environment) weights(env pyenv.Env) weights {
+	return weights{python: env.Python, models: gpurunner.MarkerConfig{Models: e.Models}.Folder(filepath.Dir(env.Dir))}
 }
 
 // preparing tells a person what keeps them waiting at the first start.
@@ -67,7 +78,7 @@ func (c *enginesLs) Run(g *globals, std streams) error {
 	}
 	table := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	if !g.JSON {
-		fmt.Fprintln(table, "ENGINE\tAVAILABLE\tAUTO\tFORMATS\tVERSIONS OR REASON")
+		fmt.Fprintln(table, "ENGINE\tAVAILABLE\tAUTO\tFORMATS\tWEIGHTS\tVERSIONS OR REASON")
 	}
 	for _, one := range all {
 		if g.JSON {
@@ -81,9 +92,29 @@ func (c *enginesLs) Run(g *globals, std streams) error {
 		for _, name := range slices.Sorted(maps.Keys(e.Versions)) {
 			about = strings.TrimPrefix(about+", "+name+" "+e.Versions[name], ", ")
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Name, yesNo(e.Available), yesNo(e.Auto), strings.Join(e.Formats, " "), about)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", one.Name, yesNo(e.Available), yesNo(e.Auto), strings.Join(e.Formats, " "), inWords(one.Weights), about)
 	}
 	return table.Flush()
+}
+
+// inWords says which weights are there.
+func inWords(states []weightsState) string {
+	var there, missing []string
+	for _, s := range states {
+		role := s.Role
+		if s.Server != "" {
+			role += " for " + s.Server
+		}
+		switch {
+		case s.Status == weightsThere && s.Verified:
+			there = append(there, role)
+		case s.Status == weightsThere:
+			there = append(there, role+" (not verified)")
+		default:
+			missing = append(missing, s.Status+": "+role)
+		}
+	}
+	return strings.Join(append(there, missing...), ", ")
 }
 
 func yesNo(v bool) string {

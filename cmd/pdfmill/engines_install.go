@@ -9,29 +9,37 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/catalogue"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 )
 
 type enginesInstall struct {
 	environment
-	Name string `arg:"" help:"text, ocr, marker (2.x, Apache-2.0), or marker1 (1.10.x, GPL)."`
-	Yes  bool   `short:"y" help:"I have read the terms: don't ask."`
+	Name    string `arg:"" help:"text, ocr, marker (2.x, Apache-2.0), or marker1 (1.10.x, GPL)."`
+	Yes     bool   `short:"y" help:"I have read the terms: don't ask."`
+	VLM     string `name:"vlm" enum:"vllm,llamacpp,none" default:"vllm" help:"Who will serve marker 2.x's vision language model here, which decides on its weights: vllm, llamacpp, or none (it runs elsewhere, or not at all)."`
+	Weights bool   `default:"true" negatable:"" help:"Fetch weights too."`
+	Offline bool   `help:"Don't touch the network: only see whether everything is there, and whole."`
 }
 
 // Help implements kong's help provider.
 func (enginesInstall) Help() string {
 	return `Sizes, and the licences of code and weights, are shown before anything is fetched; without --yes you are asked. Each engine gets an environment of its
-own below the cache folder, so that both generations of marker can be there at once. Only packages are installed here: docs/engines.md says where the
-weights must lie.
+own below the cache folder, so that both generations of marker can be there at once. Weights go to the folder "models" below it. A fetch that was cut off goes
+on where it was; what is there is verified, and fetched again if it is damaged. HF_ENDPOINT and S3_BASE_URL name mirrors, HF_TOKEN a token for the hub.
+For a machine without network, install on another one and copy the cache folder.
 
 Examples:
   pdfmill engines install ocr
   pdfmill engines install marker
-  pdfmill engines install marker1 --yes`
+  pdfmill engines install marker --vlm llamacpp
+  pdfmill engines install marker1 --yes
+  pdfmill engines install marker --offline       is all there?`
 }
 
 // Run shows the terms, asks, and installs.
@@ -40,15 +48,34 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 	if err != nil {
 		return usage(err, "pdfmill engines ls")
 	}
-	fmt.Fprint(std.err, entry.Conditions())
-	if !c.Yes {
-		if err := agree(os.Stdin, std.err); err != nil {
-			return err
-		}
-	}
 	stop, ctx, done := interruptible()
 	defer done()
-	env, err := c.ensure(untilStop(ctx, stop), entry.Extra, std.err, g.logger(std.err, slog.LevelError))
+	ctx = untilStop(ctx, stop)
+	var wanted []catalogue.Weights
+	if c.Weights {
+		wanted = entry.For(c.VLM)
+	}
+	if !c.Offline {
+		fmt.Fprint(std.err, entry.Conditions(wanted, sizes(ctx, wanted)))
+		if !c.Yes {
+			if err := agree(os.Stdin, std.err); err != nil {
+				return err
+			}
+		}
+	} else if why := c.missing(entry.Extra); why != "" {
+		return failure.New(failure.EngineMissing, "install offline", entry.Name, errors.New(why)).
+			WithHint("install it where there is a network, and copy the cache folder from there")
+	}
+	env, err := c.ensure(ctx, entry.Extra, std.err, g.logger(std.err, slog.LevelError))
+	if err != nil {
+		return err
+	}
+	w := c.weights(env)
+	if c.Offline {
+		err = w.verify(ctx, wanted)
+	} else {
+		err = w.fetch(ctx, wanted, std.err)
+	}
 	if err != nil {
 		return err
 	}
@@ -57,21 +84,36 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 			continue
 		}
 		if g.JSON {
-			return printJSON(std.out, installed{Name: entry.Name, Engine: e, Python: env.Python})
+			states, err := w.check(ctx, entry.Fetched())
+			if err != nil {
+				return err
+			}
+			return printJSON(std.out, installed{Name: entry.Name, Engine: e, Python: env.Python, Weights: states})
 		}
 		if !e.Available {
 			return fmt.Errorf("%s is installed, but can't run: %s", entry.Name, e.Reason)
 		}
 		fmt.Fprintf(std.out, "%s is installed: %s\n", entry.Name, env.Dir)
+		if len(wanted) > 0 {
+			fmt.Fprintf(std.out, "its weights are there, and verified: %s\n", w.models)
+		}
 	}
 	return nil
 }
 
+// sizes asks how large weights are, for as long as somebody would wait for that.
+func sizes(ctx context.Context, wanted []catalogue.Weights) []catalogue.Size {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return catalogue.Sizes(ctx, wanted)
+}
+
 // installed is what --json tells of an engine that is there.
 type installed struct {
-	Name   string       `json:"name"`
-	Python string       `json:"python"`
-	Engine pyenv.Engine `json:"engine"`
+	Name    string         `json:"name"`
+	Python  string         `json:"python"`
+	Engine  pyenv.Engine   `json:"engine"`
+	Weights []weightsState `json:"weights,omitempty"`
 }
 
 // agree asks a person; without one there is no agreement.
@@ -95,7 +137,7 @@ func (e environment) each(ctx context.Context, notices io.Writer, log *slog.Logg
 	var all []installed
 	seen := map[string]bool{}
 	for _, entry := range catalogue.All() {
-		if entry.Extra != "" && !e.there(entry.Extra) {
+		if entry.Extra != "" && e.missing(entry.Extra) != "" {
 			continue
 		}
 		env, err := e.ensure(ctx, entry.Extra, notices, log)
@@ -107,14 +149,18 @@ func (e environment) each(ctx context.Context, notices io.Writer, log *slog.Logg
 			case entry.Extra == "" && !catalogue.Apart(engine.Name):
 				all = append(all, installed{Name: engine.Name, Python: env.Python, Engine: engine})
 			case entry.Extra != "" && engine.Name == entry.Engine:
-				all = append(all, installed{Name: entry.Name, Python: env.Python, Engine: engine})
+				states, err := e.weights(env).check(ctx, entry.Fetched())
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, installed{Name: entry.Name, Python: env.Python, Engine: engine, Weights: states})
 			}
 		}
 		seen[entry.Name] = true
 	}
 	for _, entry := range catalogue.All() {
 		if !seen[entry.Name] {
-			why := fmt.Sprintf("not installed (%s, code %s): pdfmill engines install %s", entry.Disk, entry.Code, entry.Name)
+			why := fmt.Sprintf("%s (%s, code %s): pdfmill engines install %s", e.missing(entry.Extra), entry.Disk, entry.Code, entry.Name)
 			all = append(all, installed{Name: entry.Name, Engine: pyenv.Engine{Name: entry.Engine, Reason: why}})
 		}
 	}

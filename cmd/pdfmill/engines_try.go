@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,11 +27,15 @@ type enginesTry struct {
 
 // Help implements kong's help provider.
 func (enginesTry) Help() string {
-	return `A worker is started as the pipeline starts it: it loads its models or finds its servers, computes something on the device, and converts a page.
+	return `A worker is started as the pipeline starts it, with the servers that it asks: it loads its models or finds its servers, computes something on the device,
+and converts a page. What is missing is named: packages, weights, a server, a program.
 
 Examples:
   pdfmill engines test text
-  pdfmill engines test marker --marker-layout-url http://127.0.0.1:8920/v1 --marker-ocr-error-url … --marker-vlm-url …`
+  pdfmill engines test marker --marker-bare                                      needs no weights
+  pdfmill engines test marker                                                    layout only
+  pdfmill engines test marker --marker-vlm-server vllm --marker-vlm-program /opt/vllm/bin/vllm
+  pdfmill engines test marker1`
 }
 
 // Run starts a worker and has it convert a page.
@@ -50,6 +55,7 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 	stop, ctx, done := interruptible()
 	defer done()
 	ctx = untilStop(ctx, stop)
+	c.Marker.Models = cmp.Or(c.Marker.Models, c.Models)
 	switch entry.Extra {
 	case gpurunner.ExtraMarker1:
 		c.Marker.Generation = "1"
@@ -62,18 +68,12 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 	}
 	defer os.RemoveAll(scratch)
 	runner := gpurunner.Config{Python: c.Python, Scratch: scratch, Marker: c.Marker, Install: preparing(std.err)}
-	command, err := gpurunner.Command(ctx, entry.Engine, runner, cache, supervise.Launch{}, log)
+	trial, err := gpurunner.StartTrial(ctx, entry.Engine, runner, cache, c.Timeout, log)
 	if err != nil {
 		return err
 	}
-	worker, err := supervise.Start(ctx, supervise.Config{Name: "try", Command: command, Engine: entry.Engine, LoadTimeout: c.Timeout, Log: log})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		worker.Kill(nil)
-		<-worker.Done()
-	}()
+	defer trial.Stop()
+	worker := trial.Worker
 	detail, err := worker.Probe(ctx, c.Timeout)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 	}
 	info := worker.Info()
 	if g.JSON {
-		return printJSON(std.out, tried{Name: entry.Name, Hello: info.Hello, Ready: info.Ready, Probe: detail, Result: result})
+		return printJSON(std.out, tried{Name: entry.Name, Hello: info.Hello, Ready: info.Ready, Probe: detail, Result: result, Servers: trial.Servers()})
 	}
 	fmt.Fprintf(std.out, "%s works on %s: loaded in %.1f s, %s, a page in %.2f s\n", entry.Name, info.Hello.Device, info.Ready.LoadSeconds, detail, result.Seconds)
 	return nil
@@ -109,11 +109,12 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 
 // tried is what --json tells.
 type tried struct {
-	Name   string          `json:"name"`
-	Hello  protocol.Hello  `json:"hello"`
-	Ready  protocol.Ready  `json:"ready"`
-	Probe  string          `json:"probe"`
-	Result protocol.Result `json:"result"`
+	Name    string                     `json:"name"`
+	Hello   protocol.Hello             `json:"hello"`
+	Ready   protocol.Ready             `json:"ready"`
+	Probe   string                     `json:"probe"`
+	Result  protocol.Result            `json:"result"`
+	Servers []supervise.ServerSnapshot `json:"servers"`
 }
 
 // onePage is a document of one page with one line.

@@ -110,7 +110,7 @@ func (w *works) serve(e environment) []string {
 	switch {
 	case w.engine != job.EngineAuto:
 		return []string{w.engine}
-	case e.there(gpurunner.ExtraOCR):
+	case e.missing(gpurunner.ExtraOCR) == "":
 		return []string{job.EngineText, job.EngineOCR}
 	}
 	return []string{job.EngineText}

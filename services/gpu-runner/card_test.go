@@ -42,7 +42,7 @@ func TestTheDeviceKeepsItsContract(t *testing.T) {
 
 func keepsContract(t *testing.T, gpu string) {
 	p := preparePlant(t, gpu, nil)
-	worker, err := Command(t.Context(), engineSim, p.config, p.cache, supervise.Launch{}, p.log)
+	worker, err := build(t.Context(), engineSim, p.config, p.cache, supervise.Launch{}, 1, addresses{}, p.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func newFixedPlant(t *testing.T, prepare func() *plant, workers int) *plant {
 			if readings[0].Kind != devices.KindHost {
 				l.Device = readings[0].ID
 			}
-			return build(ctx, engineSim, p.config, p.cache, l, workers, p.log)
+			return build(ctx, engineSim, p.config, p.cache, l, workers, addresses{}, p.log)
 		},
 	})
 	if err := p.engine.pool.Start(t.Context()); err != nil {

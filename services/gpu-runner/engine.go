@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
@@ -26,7 +27,9 @@ type engine struct {
 	name      string
 	places    int
 	pool      *supervise.Pool
+	servers   *servers // that its workers ask; nil: none
 	scheduler *schedule.Scheduler
+	log       *slog.Logger
 }
 
 // repairAfter is how many starts in a row must end without a word before the Python environment is suspected and built anew.
@@ -38,9 +41,19 @@ func newEngine(name string, c Config, cache string, s *schedule.Scheduler, gpus 
 		return nil, fmt.Errorf("record of workers: %w", err)
 	}
 	what := profile(name, c)
-	e := &engine{name: name, places: places(what, c, gpus), scheduler: s}
+	e := &engine{name: name, places: places(what, c, gpus), scheduler: s, log: log}
+	if e.servers, err = newServers(name, c, cache, s.Invite, gpus, registry, log); err != nil {
+		return nil, err
+	}
+	if most := e.servers.capacity(c.Marker); most > 0 {
+		e.places = min(e.places, most)
+	}
 	launch := func(ctx context.Context, l supervise.Launch) (supervise.Command, error) {
-		return build(ctx, name, c, cache, l, e.places, log)
+		at, err := e.servers.addresses(ctx, l.Worker)
+		if err != nil {
+			return supervise.Command{}, err
+		}
+		return build(ctx, name, c, cache, l, e.places, at, log)
 	}
 	admitter, rooms := s.Add(what)
 	e.pool = supervise.NewPool(supervise.PoolConfig{
@@ -51,45 +64,46 @@ func newEngine(name string, c Config, cache string, s *schedule.Scheduler, gpus 
 	return e, nil
 }
 
-// Command returns how a worker of an engine is started, after building its environment if need be. Those of marker and ocr are never built by themselves.
-func Command(ctx context.Context, name string, c Config, cache string, l supervise.Launch, log *slog.Logger) (supervise.Command, error) {
-	return build(ctx, name, c, cache, l, max(1, c.Workers), log)
+// build returns how one of so many workers of an engine, which share the cores, is started, after making its environment if need be.
+func build(ctx context.Context, name string, c Config, cache string, l supervise.Launch, workers int, at addresses, log *slog.Logger) (supervise.Command, error) {
+	if c.Runner != "" {
+		return command(name, c, cache, c.Runner, l, workers, at), nil
+	}
+	env, err := install(ctx, name, c, cache, l, log)
+	if err != nil {
+		return supervise.Command{}, err
+	}
+	return command(name, c, cache, env.Python, l, workers, at), nil
 }
 
-// build is Command for one of so many workers, which share the cores.
-func build(ctx context.Context, name string, c Config, cache string, l supervise.Launch, workers int, log *slog.Logger) (supervise.Command, error) {
-	if c.Runner != "" {
-		return command(name, c, cache, c.Runner, l, workers), nil
-	}
+// install returns an engine's Python environment, made if need be. Those of marker and ocr are never made by themselves.
+func install(ctx context.Context, name string, c Config, cache string, l supervise.Launch, log *slog.Logger) (pyenv.Env, error) {
 	wanted := pyenv.Config{
 		Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
 	}
 	var err error
 	if wanted.Extra, err = c.extra(name, wanted); err != nil {
-		return supervise.Command{}, err
+		return pyenv.Env{}, err
 	}
-	env, err := pyenv.Ensure(ctx, wanted)
-	if err != nil {
-		return supervise.Command{}, err
-	}
-	return command(name, c, cache, env.Python, l, workers), nil
+	return pyenv.Ensure(ctx, wanted)
 }
 
 // command starts a worker with nothing of this process' environment but what it needs.
-func command(name string, c Config, cache, python string, l supervise.Launch, workers int) supervise.Command {
-	env := supervise.Environment{
-		Path: os.Getenv("PATH"), Home: cache, Temp: c.Scratch, ModelCache: filepath.Join(cache, "models"), Threads: 1,
-	}
-	if profile(name, c).GPU {
+func command(name string, c Config, cache, python string, l supervise.Launch, workers int, at addresses) supervise.Command {
+	env := supervise.Environment{Path: os.Getenv("PATH"), Home: cache, Temp: c.Scratch, ModelCache: c.Marker.Folder(cache), Threads: 1}
+	switch gpu := profile(name, c).GPU; {
+	case gpu, name == job.EngineMarker:
 		env.Device, env.VisibleDevices, env.Threads = "cpu", l.Device, threads(workers)
 		if l.Device != "" {
 			env.Device = "cuda"
+		} else if !gpu {
+			env.VisibleDevices = noGPU // its servers have them
 		}
 		env.More = c.environment(l.Isolated)
 		if name == job.EngineMarker {
-			maps.Copy(env.More, c.Marker.environment(cache))
+			maps.Copy(env.More, c.Marker.environment(cache, at))
 		}
-	} else {
+	default:
 		env.More = map[string]string{"PYTHONDONTWRITEBYTECODE": os.Getenv("PYTHONDONTWRITEBYTECODE")}
 		if c.MemoryLimit > 0 {
 			env.More["PDFMILL_MEMORY_LIMIT"] = strconv.FormatInt(c.MemoryLimit, 10)
@@ -115,13 +129,16 @@ func (e *engine) ready() error {
 	return fmt.Errorf("engine %s: no worker is ready yet", e.name)
 }
 
+// stop ends workers, then the servers that they ask.
 func (e *engine) stop(log *slog.Logger) {
 	if err := e.pool.Stop(context.Background()); err != nil {
 		log.Warn("workers did not end by themselves", "engine", e.name, "err", err)
 	}
+	e.servers.stop()
 }
 
-// convert has a range converted by any worker.
+// convert has a range converted by any worker. When a server that the worker asks goes away meanwhile, that is nobody's fault here: the range waits until
+// the server is back and is done again, without an attempt being spent; unless it happens again and again, which makes the range a suspect.
 func (e *engine) convert(
 	ctx context.Context, m event.Range, source, outDir string, passwords []secret.Text, c clocks, pressure int,
 ) (supervise.Outcome, error) {
@@ -132,9 +149,39 @@ func (e *engine) convert(
 	case job.LaneSuspect:
 		priority = supervise.Suspect
 	}
-	need := supervise.Need{Pages: m.Range.Len(), Megapixels: m.Megapixels, Pressure: pressure}
-	return e.pool.Convert(ctx, supervise.Job{Priority: priority, Need: need, Request: supervise.Request{
+	one := supervise.Job{Priority: priority, Need: supervise.Need{Pages: m.Range.Len(), Megapixels: m.Megapixels, Pressure: pressure}, Request: supervise.Request{
 		ID: m.ID, Path: source, Range: m.Range, OutDir: outDir, Total: c.total, Silence: c.silence, Passwords: passwords,
 		Options: protocol.Options{Output: m.Options.Output, Images: m.Options.Images, ForceOCR: m.Options.ForceOCR, Mode: m.Mode, Engine: m.Options.EngineOptions},
-	}})
+	}}
+	if e.servers == nil {
+		return e.pool.Convert(ctx, one)
+	}
+	for deaths := 1; ; deaths++ {
+		try := attempt{servers: e.servers}
+		one.Begin = try.begin
+		outcome, err := e.pool.Convert(ctx, one)
+		gone := try.disturbed(ctx, outcome, err)
+		switch {
+		case gone == "":
+			return outcome, err
+		case deaths >= mostDeaths:
+			return outcome, failure.New(failure.Crash, "convert", m.ID, fmt.Errorf("server %s went away %d times while it was in work; the last time: %w", gone, deaths, err))
+		}
+		e.log.Warn("range waits for a server and is done again", "server", gone, "source", m.Source.Path(), "range", m.Range, "err", err)
+		if err := empty(outDir); err != nil {
+			return outcome, failure.New(failure.Unhealthy, "empty scratch folder", outDir, err)
+		}
+	}
+}
+
+// mostDeaths of servers while the same range was in work may be chance.
+const mostDeaths = 3
+
+// empty removes what is in a folder.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }

@@ -27,21 +27,20 @@ func TestNothingLargeIsInstalledByItself(t *testing.T) {
 }
 
 func TestMarkerAsksTheServersThatHaveAnAddress(t *testing.T) {
-	for want, c := range map[string]MarkerConfig{
-		"":                     {},
-		"none":                 {Bare: true},
-		"layout":               {Layout: "http://h/v1"},
-		"layout,ocr_error,vlm": {Layout: "http://h/v1", OCRError: "http://h/v1", VLM: "http://h/v1"},
+	for want, at := range map[string]addresses{
+		"none":                 {},
+		"layout":               {layout: "http://h/v1"},
+		"layout,ocr_error,vlm": {layout: "http://h/v1", ocrError: "http://h/v1", vlm: "http://h/v1"},
 	} {
-		if got := c.environment("/cache")["PDFMILL_MARKER_SERVERS"]; got != want {
-			t.Errorf("%+v: servers %q, want %q", c, got, want)
+		if got := (MarkerConfig{}).environment("/cache", at)["PDFMILL_MARKER_SERVERS"]; got != want {
+			t.Errorf("%+v: servers %q, want %q", at, got, want)
 		}
 	}
 }
 
 func TestMarkerConfigNamesItsFaults(t *testing.T) {
-	err := MarkerConfig{Layout: "localhost:1", VLM: "ftp://x", Dtype: "int8"}.Validate()
-	for _, name := range []string{"marker-layout-url", "marker-vlm-url", "marker-dtype"} {
+	err := MarkerConfig{Layout: "localhost:1", VLM: "ftp://x", VLMServer: vlmVLLM, VLMMemory: -1, Dtype: "int8"}.Validate()
+	for _, name := range []string{"marker-layout-url", "marker-vlm-url", "marker-vlm-server", "marker-vlm-memory", "marker-dtype"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}

@@ -31,6 +31,11 @@ func profile(name string, c Config) schedule.Engine {
 	e := schedule.Engine{Name: name}
 	switch name {
 	case job.EngineMarker, engineSim:
+		if name == job.EngineMarker && c.Marker.Generation != "1" { // a client of servers; measured without models
+			e.Eager = true
+			e.Prior = predict.Prior{Resident: 5 * gib / 8, Base: gib / 4, PerPage: 16 * mib, Most: 3 * gib}
+			break
+		}
 		e.GPU, e.Host = true, 4*gib
 		e.Prior = predict.Prior{Resident: 39 * gib / 10, Base: 6 * gib / 10, PerPage: gib / 8, Most: 6 * gib}
 		if name == engineSim {
@@ -52,6 +57,9 @@ func profile(name string, c Config) schedule.Engine {
 	}
 	return e
 }
+
+// usesGPU reports whether an engine has a use for GPUs: its workers, or the servers that they ask.
+func usesGPU(name string) bool { return name == job.EngineMarker || name == engineSim }
 
 // places is how many workers of an engine there may be at once: of a CPU engine one a core, of a GPU engine as many as could ever fit.
 func places(e schedule.Engine, c Config, readings []devices.Reading) int {

@@ -93,6 +93,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if c.Scratch == "" {
 		c.Scratch = filepath.Join(os.TempDir(), fmt.Sprintf("pdfmill-scratch-%d", os.Getpid()))
 	}
+	c = c.resolved(p.Cache)
 	s := &Service{config: c, platform: p, engines: map[string]*engine{}, log: p.Log.With("service", stage.GPURunner)}
 	s.sources = newSources(p.Store, p.Bucket, c.Scratch, c.KeepSources)
 	readings, err := s.openGPUs()
@@ -105,6 +106,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.servers.register(p.Metrics)
 		s.engines[name] = e
 	}
 	return s, nil
@@ -112,7 +114,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 
 // openGPUs opens the meter that the engines need; without a driver one line says so, and they run on the CPU.
 func (s *Service) openGPUs() ([]devices.Reading, error) {
-	if s.config.GPU == "none" || !slices.ContainsFunc(s.config.Serve, func(name string) bool { return profile(name, s.config).GPU }) {
+	if s.config.GPU == "none" || !slices.ContainsFunc(s.config.Serve, usesGPU) {
 		return nil, nil
 	}
 	ctx := context.Background()
@@ -154,7 +156,7 @@ func (s *Service) Ready() error {
 
 // Detail is what /readyz tells of the workers and of the devices they share.
 func (s *Service) Detail() any {
-	d := detail{Status: "ok", Engines: []supervise.Snapshot{}, Devices: s.scheduler.Snapshot()}
+	d := detail{Status: "ok", Engines: []supervise.Snapshot{}, Servers: []supervise.ServerSnapshot{}, Devices: s.scheduler.Snapshot()}
 	if s.Ready() != nil {
 		d.Status = "unavailable"
 	}
@@ -165,6 +167,7 @@ func (s *Service) Detail() any {
 			d.GPUAvailable = d.GPUAvailable || w.GPUAvailable
 		}
 		d.Engines = append(d.Engines, n)
+		d.Servers = append(d.Servers, e.servers.snapshots()...)
 	}
 	slices.SortFunc(d.Engines, func(a, b supervise.Snapshot) int { return strings.Compare(a.Engine, b.Engine) })
 	return d
@@ -172,11 +175,12 @@ func (s *Service) Detail() any {
 
 // detail says overall what each worker says of itself: that some worker's models are loaded, and that some worker has lately used its GPU with success.
 type detail struct {
-	Status       string                    `json:"status"`
-	ModelLoaded  bool                      `json:"model_loaded"`
-	GPUAvailable bool                      `json:"gpu_available"`
-	Engines      []supervise.Snapshot      `json:"engines"`
-	Devices      []schedule.DeviceSnapshot `json:"devices"`
+	Status       string                     `json:"status"`
+	ModelLoaded  bool                       `json:"model_loaded"`
+	GPUAvailable bool                       `json:"gpu_available"`
+	Engines      []supervise.Snapshot       `json:"engines"`
+	Servers      []supervise.ServerSnapshot `json:"servers"` // that workers of marker 2.x ask
+	Devices      []schedule.DeviceSnapshot  `json:"devices"`
 }
 
 // Run implements lifecycle.Service: workers start at once, messages are fetched only when one is ready, and workers end after the last message.
@@ -218,10 +222,11 @@ func (e *engineService) Ready() error { return e.engine.ready() }
 
 func (e *engineService) Run(ctx context.Context) error {
 	s := e.service
+	e.engine.servers.start()
+	defer e.engine.stop(s.log)
 	if err := e.engine.pool.Start(ctx); err != nil {
 		return err
 	}
-	defer e.engine.stop(s.log)
 	if err := e.engine.pool.WaitReady(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

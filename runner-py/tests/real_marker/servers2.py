@@ -170,10 +170,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"results": [answer(item) for item in request["items"]]})
 
 
-def start(kind: str, model: str, folder: Path) -> str:
-    """Start a server on a free port and return its address."""
+def start(kind: str, model: str, folder: Path, port: int = 0) -> str:
+    """Start a server, on a free port unless one is given, and return its address."""
     handler = type(f"_{kind}", (_Handler,), {"kind": kind, "model": model, "fail": str(folder / f"{kind}.fail")})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}/v1"
 

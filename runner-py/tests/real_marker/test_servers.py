@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from pdfmill_runner.failures import FailureClass
@@ -49,3 +53,59 @@ def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, se
     assert isinstance(answer, Error)
     assert answer.failure == FailureClass.UNHEALTHY
     assert "HTTPStatusError" in answer.traceback
+
+
+def serve(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the starter of servers with a program that only prints its arguments."""
+    program = folder / "program"
+    program.write_text(f"#!{sys.executable}\nimport json, sys; print(json.dumps(sys.argv[1:]))\n", encoding="utf-8")
+    program.chmod(0o755)
+    command = [
+        sys.executable,
+        "-m",
+        "pdfmill_runner.marker.serve",
+        "--port",
+        "7",
+        *args,
+        "--program",
+        str(program),
+        "--parallel",
+        "3",
+    ]
+    env = {**os.environ, "HF_HOME": str(folder), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run([*command, "--", "--more"], env=env, capture_output=True, text=True, check=False)
+
+
+def test_vision_models_are_started_as_surya_starts_them(tmp_path: Path) -> None:
+    for repo, files in (("surya-ocr-2", ["config.json"]), ("surya-ocr-2-gguf", ["surya-2.gguf", "surya-2-mmproj.gguf"])):
+        place = tmp_path / "hub" / f"models--datalab-to--{repo}"
+        snapshot = place / "snapshots" / "abc"
+        snapshot.mkdir(parents=True)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text("abc", encoding="ascii")
+        for name in files:
+            (snapshot / name).write_text("x", encoding="ascii")
+    vllm = serve(tmp_path, "vllm", "--memory", "0.5")
+    args = json.loads(vllm.stdout)
+    assert args[:2] == ["serve", "datalab-to/surya-ocr-2"]
+    assert args[args.index("--max-num-seqs") + 1] == "3"
+    assert args[args.index("--gpu-memory-utilization") + 1] == "0.5"
+    assert args[-1] == "--more"
+    args = json.loads(serve(tmp_path, "llamacpp").stdout)
+    assert args[args.index("-m") + 1].endswith("snapshots/abc/surya-2.gguf")
+    assert args[args.index("--alias") + 1] == "datalab-to/surya-ocr-2"
+    assert args[args.index("--ctx-size") + 1] == str(3 * 12_288)
+
+
+def test_servers_say_which_weights_are_missing(tmp_path: Path) -> None:
+    for kind, what in (
+        ("layout", "surya_layout2"),
+        ("ocr_error", "ocr_error_detection"),
+        ("vllm", "surya-ocr-2"),
+        ("llamacpp", "gguf"),
+    ):
+        done = serve(tmp_path, kind)
+        assert done.returncode == 78
+        last = done.stderr.strip().splitlines()[-1]
+        assert what in last
+        assert "pdfmill engines install" in last

@@ -21,22 +21,19 @@ const oldestMajor, oldestMinor = 3, 10
 // build makes the environment in its final place, since the scripts in it hold their own paths: an empty one, that imports the runner's sources and the
 // packages it needs from where they lie. The stamp comes last, so that a build that was cut off is seen as such.
 func (b *build) build(ctx context.Context) error {
-	base, err := b.interpreter(ctx)
+	packages, err := b.packages()
 	if err != nil {
 		return err
 	}
-	packages, err := b.packages(base)
-	if err != nil {
-		return err
-	}
-	installed, err := packages.ensure(ctx, base)
+	installed, err := packages.ensure(ctx)
 	if err != nil {
 		return err
 	}
 	if err := clearPlace(b.Dir, b.dir); err != nil {
 		return b.failed("clear the place", err, "")
 	}
-	if output, err := b.run(ctx, StepCreating, base, "-m", "venv", "--without-pip", b.dir); err != nil {
+	// By the packages' own interpreter: python3 may be another one by now, which could not load them.
+	if output, err := b.run(ctx, StepCreating, packages.python(), "-m", "venv", "--without-pip", b.dir); err != nil {
 		return b.failed("create", err, output)
 	}
 	src := filepath.Join(b.dir, "src")
@@ -51,7 +48,11 @@ func (b *build) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done := stamp{Hash: b.hash, Python: b.Config.Python, Engines: engines, BuiltAt: time.Now().UTC()}
+	program, err := filepath.EvalSymlinks(b.python)
+	if err != nil {
+		return b.failed("find the interpreter", err, "")
+	}
+	done := stamp{Hash: b.hash, Python: b.Config.Python, Interpreter: program, Engines: engines, BuiltAt: time.Now().UTC()}
 	if err := writeStamp(filepath.Join(b.dir, stampName), done); err != nil {
 		return b.failed("stamp", err, "")
 	}

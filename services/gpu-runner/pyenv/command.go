@@ -20,11 +20,12 @@ import (
 // the user's business. Nothing else of ours is its business.
 var passed = []string{
 	"PATH=", "HOME=", "LANG=", "LC_ALL=", "TMPDIR=", "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "PYENV_",
-	"PIP_", "UV_", "SSL_CERT_", "REQUESTS_CA_BUNDLE=", "CURL_CA_BUNDLE=",
+	"PIP_", "UV_", "HF_ENDPOINT=", "HF_TOKEN=", "S3_BASE_URL=", "SSL_CERT_", "REQUESTS_CA_BUNDLE=", "CURL_CA_BUNDLE=",
 	"HTTP_PROXY=", "HTTPS_PROXY=", "ALL_PROXY=", "NO_PROXY=", "http_proxy=", "https_proxy=", "all_proxy=", "no_proxy=",
 }
 
-func installerEnv() []string {
+// Environment is what a program of the environment gets when an operator runs it: an installer, or whatever fetches weights.
+func Environment() []string {
 	env := []string{"PYTHONNOUSERSITE=1", "PYTHONUNBUFFERED=1"}
 	for _, entry := range os.Environ() {
 		for _, name := range passed {
@@ -51,7 +52,7 @@ func (b *build) run(ctx context.Context, step string, argv ...string) (string, e
 		}
 	}}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = b.Dir, installerEnv()
+	cmd.Dir, cmd.Env = b.Dir, Environment()
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }

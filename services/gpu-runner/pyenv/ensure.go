@@ -63,27 +63,44 @@ type Engine struct {
 
 // stamp is written last: an environment with a matching stamp is whole.
 type stamp struct {
-	Hash    string    `json:"hash"`
-	Python  string    `json:"python"` // the interpreter it was built from
-	Engines []Engine  `json:"engines"`
-	BuiltAt time.Time `json:"built_at"`
+	Hash        string    `json:"hash"`
+	Python      string    `json:"python"`      // what it was asked to be built from; "" is python3 on PATH
+	Interpreter string    `json:"interpreter"` // the program behind its own interpreter, which is a chain of links
+	Engines     []Engine  `json:"engines,omitempty"`
+	BuiltAt     time.Time `json:"built_at"`
+}
+
+// changed says what has become of the interpreter since an environment was built from it; "": nothing. Another program under the same name is most
+// likely another version, which would not find the packages.
+func (s stamp) changed(python string) string {
+	switch now, err := filepath.EvalSymlinks(python); {
+	case err != nil:
+		return fmt.Sprintf("it was installed with %s, which is gone", s.Interpreter)
+	case now != s.Interpreter:
+		return fmt.Sprintf("it was installed with %s, in the place of which there is %s now", s.Interpreter, now)
+	}
+	return ""
 }
 
 const stampName = "pdfmill-complete.json"
 
 // Installed reports whether the packages of an environment are there, so that Ensure needs no network and little time.
-func Installed(c Config) bool {
-	b := newBuild(c.withDefaults())
-	base, err := b.find()
+func Installed(c Config) bool { return Missing(c) == "" }
+
+// Missing says why the packages of an environment are not there, as the end of a sentence; "": they are.
+func Missing(c Config) string {
+	p, err := newBuild(c.withDefaults()).packages()
 	if err != nil {
-		return false
+		return failure.Sentence(err)
 	}
-	p, err := b.packages(base)
-	if err != nil {
-		return false
+	s, raw, err := p.stamped()
+	switch {
+	case err != nil && raw == nil:
+		return "it is not installed in " + c.Dir
+	case err != nil || s.Hash != p.hash:
+		return "its installation in " + p.dir + " was not finished"
 	}
-	_, there := p.read()
-	return there
+	return s.changed(p.python())
 }
 
 // Ensure returns the environment, after building it if need be; when it is there, that costs two file reads and no process. Concurrent calls, in
@@ -117,13 +134,13 @@ func (c Config) withDefaults() Config {
 // build is one environment on its way.
 type build struct {
 	Config
-	hash   string // of sources and extra
+	hash   string // of sources, extra and what was asked for as interpreter
 	dir    string
 	python string // of the environment
 }
 
 func newBuild(c Config) *build {
-	sum := sha256.Sum256([]byte(c.Hash + "\n" + c.Extra))
+	sum := sha256.Sum256([]byte(c.Hash + "\n" + c.Extra + "\n" + c.Python))
 	hash := hex.EncodeToString(sum[:])
 	dir := filepath.Join(c.Dir, "runner-"+hash[:12])
 	return &build{Config: c, hash: hash, dir: dir, python: filepath.Join(dir, "bin", "python")}
@@ -140,15 +157,10 @@ func (b *build) stamp() (stamp, bool) {
 	return s, err == nil && json.Unmarshal(raw, &s) == nil
 }
 
-// whole reports whether the environment is complete, of this hash and of the interpreter that is asked for, and its own interpreter, a link
-// to the one it was built from, still leads somewhere.
+// whole reports whether the environment is complete, of this hash and of the interpreter that is asked for, which is still the one it was built from.
 func (b *build) whole() bool {
 	s, ok := b.stamp()
-	if !ok || s.Hash != b.hash || (b.Config.Python != "" && s.Python != b.Config.Python) {
-		return false
-	}
-	_, err := os.Stat(b.python)
-	return err == nil
+	return ok && s.Hash == b.hash && s.Python == b.Config.Python && s.changed(b.python) == ""
 }
 
 // locked builds unless somebody else has while we waited for the lock.

@@ -28,7 +28,8 @@ type packages struct {
 
 const packagesStamp = "pdfmill-packages.json"
 
-func (b *build) packages(base string) (*packages, error) {
+// packages finds the folder: it belongs to a lock file and to what was asked for as interpreter, not to the one that this led to at the time.
+func (b *build) packages() (*packages, error) {
 	name := "requirements.lock"
 	if b.Extra != "" {
 		name = "requirements-" + b.Extra + ".lock"
@@ -37,13 +38,13 @@ func (b *build) packages(base string) (*packages, error) {
 	if err != nil {
 		return nil, b.failed("find requirements", err, "")
 	}
-	sum := sha256.Sum256(append([]byte(base+"\n"), lock...))
+	sum := sha256.Sum256(append([]byte(b.Config.Python+"\n"), lock...))
 	hash := hex.EncodeToString(sum[:])
 	return &packages{build: b, lock: name, hash: hash, dir: filepath.Join(b.Dir, "packages-"+hash[:12])}, nil
 }
 
 // ensure returns the folder to import from, after installing into it if need be.
-func (p *packages) ensure(ctx context.Context, base string) (string, error) {
+func (p *packages) ensure(ctx context.Context) (string, error) {
 	lock := flock.New(p.dir+".lock", flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
 	if err == nil && !got {
@@ -56,6 +57,10 @@ func (p *packages) ensure(ctx context.Context, base string) (string, error) {
 	defer func() { _ = lock.Unlock() }()
 	if s, ok := p.read(); ok && (!p.Repair || time.Since(s.BuiltAt) < freshFor) {
 		return p.site(ctx)
+	}
+	base, err := p.interpreter(ctx)
+	if err != nil {
+		return "", err
 	}
 	if err := clearPlace(p.Dir, p.dir); err != nil {
 		return "", p.failed("clear the place", err, "")
@@ -73,7 +78,12 @@ func (p *packages) ensure(ctx context.Context, base string) (string, error) {
 	if err := p.install(ctx, install, requirements); err != nil {
 		return "", err
 	}
-	if err := writeStamp(filepath.Join(p.dir, packagesStamp), stamp{Hash: p.hash, Python: base, BuiltAt: time.Now().UTC()}); err != nil {
+	program, err := filepath.EvalSymlinks(p.python())
+	if err == nil {
+		done := stamp{Hash: p.hash, Python: p.Config.Python, Interpreter: program, BuiltAt: time.Now().UTC()}
+		err = writeStamp(filepath.Join(p.dir, packagesStamp), done)
+	}
+	if err != nil {
 		return "", p.failed("stamp packages", err, "")
 	}
 	return p.site(ctx)
@@ -122,15 +132,18 @@ var requirement = regexp.MustCompile(`(?m)^\s*[^#\s]`)
 
 func (p *packages) python() string { return filepath.Join(p.dir, "bin", "python") }
 
-// read reports whether the folder is complete, and its interpreter still leads somewhere.
+// read reports whether the folder is complete, and its interpreter still the one it was installed with.
 func (p *packages) read() (stamp, bool) {
-	var s stamp
-	raw, err := os.ReadFile(filepath.Join(p.dir, packagesStamp))
-	if err != nil || json.Unmarshal(raw, &s) != nil || s.Hash != p.hash {
-		return s, false
+	s, _, err := p.stamped()
+	return s, err == nil && s.Hash == p.hash && s.changed(p.python()) == ""
+}
+
+// stamped reads the stamp; raw is nil when there is none.
+func (p *packages) stamped() (s stamp, raw []byte, err error) {
+	if raw, err = os.ReadFile(filepath.Join(p.dir, packagesStamp)); err == nil {
+		err = json.Unmarshal(raw, &s)
 	}
-	_, err = os.Stat(p.python())
-	return s, err == nil
+	return s, raw, err
 }
 
 // site is where the packages lie.

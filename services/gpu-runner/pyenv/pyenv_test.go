@@ -169,6 +169,70 @@ func TestInstalledBuildsNothing(t *testing.T) {
 	}
 }
 
+// python3 may become another version: what was installed before goes on working with what it was installed with, as long as that is there.
+func TestAnotherPythonOnPathChangesNothing(t *testing.T) {
+	real, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if real, err = filepath.EvalSymlinks(real); err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	link(t, real, filepath.Join(bin, "python3.99"))
+	link(t, filepath.Join(bin, "python3.99"), filepath.Join(bin, "python3"))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	if _, err := Ensure(t.Context(), c); err != nil {
+		t.Fatalf("%v\n%s", err, failure.DetailOf(err))
+	}
+	t.Setenv("PATH", filepath.Dir(script(t, "exit 3"))+":"+os.Getenv("PATH")) // the python3 there is now can't do anything
+	var seen steps
+	for _, hash := range []string{"one", "two"} {
+		c.Hash, c.Progress = hash, seen.progress
+		if why := Missing(c); why != "" {
+			t.Errorf("%s: %s", hash, why)
+		}
+		if _, err := Ensure(t.Context(), c); err != nil {
+			t.Errorf("%s: %v\n%s", hash, err, failure.DetailOf(err))
+		}
+	}
+	if slices.Contains(seen.seen, StepInstalling) {
+		t.Errorf("steps %v", seen.seen)
+	}
+}
+
+func TestItSaysWhatHasBecomeOfTheInterpreter(t *testing.T) {
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	if why := Missing(c); !strings.Contains(why, "not installed in "+c.Dir) {
+		t.Error(why)
+	}
+	if _, err := Ensure(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(c.Dir, "packages-*", "bin", "python"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	was, err := filepath.EvalSymlinks(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove(t, found[0])
+	link(t, "/bin/true", found[0]) // as when the system has put another version in its place
+	if why := Missing(c); !strings.Contains(why, was) || !strings.Contains(why, "in the place of which there is") {
+		t.Error(why)
+	}
+	remove(t, found[0])
+	if why := Missing(c); !strings.Contains(why, was+", which is gone") {
+		t.Error(why)
+	}
+	c.Hash = "two"
+	if _, err := Ensure(t.Context(), c); err != nil || Missing(c) != "" {
+		t.Errorf("it wasn't mended: %v", err)
+	}
+}
+
 func TestConcurrentEnsureBuildsOnce(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
 	main := fmt.Sprintf("open(%q, 'a').write('.')\n", counter) + listEngines
@@ -239,7 +303,7 @@ func TestInstallerGetsNoSecrets(t *testing.T) {
 	t.Setenv("NATS_PASSWORD", "secret")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	t.Setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-	env := strings.Join(installerEnv(), "\n")
+	env := strings.Join(Environment(), "\n")
 	if strings.Contains(env, "secret") || !strings.Contains(env, "PIP_INDEX_URL=http://127.0.0.1:9/simple") || !strings.Contains(env, "PATH=") {
 		t.Errorf("%s", env)
 	}

@@ -1,10 +1,7 @@
 package schedule
 
 import (
-	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/ledger"
@@ -53,40 +50,4 @@ func (s *Scheduler) Unloaded(engine string) bool {
 	defer s.mu.Unlock()
 	e := s.engines[engine]
 	return e != nil && e.loaded && e.hopeless() == ""
-}
-
-// Room books memory for a shared server, waiting as long as that takes; the function it returns gives it back. evict is called when the server must
-// leave its device, which happens only when the device is closed.
-func (s *Scheduler) Room(ctx context.Context, name, device string, bytes int64, evict func(reason string)) (leave func(), err error) {
-	for {
-		s.mu.Lock()
-		at, ok := device, device != ""
-		if !ok {
-			at, ok = s.gpu.Fit(name, bytes)
-		}
-		s.names++
-		h := ledger.Holder{Name: holderName(name, s.names), Device: at, Bytes: bytes, Pinned: true}
-		refusal := fmt.Errorf("no device has %s free", ledger.Size(bytes))
-		if ok {
-			refusal = s.gpu.Load(h)
-		}
-		if refusal == nil {
-			r := &room{s: s, holder: h.Name, device: at, onGPU: true, evict: evict}
-			s.rooms[h.Name] = r
-			s.mu.Unlock()
-			return func() {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.release(r)
-				s.notify()
-			}, nil
-		}
-		changed := s.changed
-		s.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", strings.TrimSpace(refusal.Error()), ctx.Err())
-		}
-	}
 }

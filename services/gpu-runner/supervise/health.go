@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -16,6 +17,24 @@ func healthy(ctx context.Context, url string, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
+	return ask(request)
+}
+
+// ask has a server's model answer.
+func (t *Try) ask(ctx context.Context, url string) error {
+	limit := t.Timeout
+	orDefault(&limit, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+t.Path, strings.NewReader(t.Body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return ask(request)
+}
+
+func ask(request *http.Request) error {
 	request.Close = true // a kept connection would outlive the server
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -23,7 +42,8 @@ func healthy(ctx context.Context, url string, limit time.Duration) error {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s answers %s", url, answer.Status)
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 300)) // the status says most
+		return fmt.Errorf("%s %s answers %s: %s", request.Method, request.URL, answer.Status, said)
 	}
 	return nil
 }

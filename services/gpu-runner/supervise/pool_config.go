@@ -60,6 +60,9 @@ type Job struct {
 	Priority Priority
 	Progress func(protocol.Progress) // may be nil; called on a worker's goroutine, must be quick
 	Need     Need
+	// Begin is called when a worker was found, before it gets the request, and may wait: for what the workers depend on. Its error is the job's. Nil: nothing
+	// to wait for.
+	Begin func(ctx context.Context, worker int) error
 }
 
 // Need is what an Admitter of memory looks at.

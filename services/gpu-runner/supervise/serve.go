@@ -96,6 +96,16 @@ func (p *Pool) work(w *worker, proc *Process, t *ticket) {
 	began := time.Now()
 	request := t.Job.Request
 	request.BatchScale = t.grant.Scale
+	if t.Job.Begin != nil {
+		if err := t.Job.Begin(ctx, w.index); err != nil {
+			p.mu.Lock()
+			w.current = nil
+			p.cfg.Admitter.Finished(t.Waiter, t.grant, Usage{}, err)
+			p.mu.Unlock()
+			t.answer <- answer{err: err}
+			return
+		}
+	}
 	result, err := proc.Convert(ctx, request, func(m protocol.Progress) {
 		p.mu.Lock()
 		w.progress = m

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,41 +19,62 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 )
 
-// ServerConfig says how to run a shared inference server: one long-lived child that workers are clients of. Zero fields get the defaults.
+// ServerConfig says how to run a shared inference server: one long-lived child that workers are clients of, or somebody else's that is only watched.
+// Zero fields get the defaults.
 type ServerConfig struct {
 	Name string
-	// Launch says how to start the server, listening on 127.0.0.1:port; the port is the same at every start. It must end with ctx.
-	Launch func(ctx context.Context, port int) (Command, error)
-	// HealthPath is asked with GET: a status of 200 within HealthTimeout says that the server works; default "/health".
+	// URL is set for a server that somebody else runs: it is watched, never started. Else Launch says how to start the server, listening on
+	// 127.0.0.1:port, on the device that Room has booked; the port is the same at every start. It must end with ctx.
+	URL    string
+	Launch func(ctx context.Context, port int, device string) (Command, error)
+	// HealthPath is asked with GET: a status of 200 within HealthTimeout says that the server listens; default "/health".
 	HealthPath    string
 	HealthTimeout time.Duration // default 5 s
-	Interval      time.Duration // between checks; default 5 s
-	Failures      int           // checks in a row that must fail before the server is ended; default 3
-	StartTimeout  time.Duration // from the start to the first good check; default 10 min (models load)
-	Capacity      int           // jobs that may use it at once; 0: no limit of its own
-	Grace         time.Duration // between SIGTERM and SIGKILL; default 10 s
+	// Try is a request that the server's model must answer, before the server counts as working and every TryEvery after that: a server may say that it
+	// is well while its model is dead. Nil: listening is enough.
+	Try          *Try
+	TryEvery     time.Duration // default 1 min
+	Interval     time.Duration // between checks; default 5 s
+	Failures     int           // checks in a row that must fail before the server is ended; default 3
+	StartTimeout time.Duration // from the start to the first good check; default 10 min (models load). Also how long an external one may be away
+	Grace        time.Duration // between SIGTERM and SIGKILL; default 10 s
 
-	// Room books memory before each start, waiting as long as that takes; the function it returns is called when the server is gone. Nil: no books.
-	Room    func(ctx context.Context) (leave func(), err error)
+	// Room books memory before each start, waiting as long as that takes; leave is called when the server is gone. Nil: no books.
+	Room    func(ctx context.Context) (device string, leave func(), err error)
 	Restart RestartPolicy
 
 	Log      *slog.Logger
 	Registry *Registry // nil: the server isn't recorded
 }
 
-// Server keeps a shared inference server running. Its URL never changes; while the server is away those who need it wait: see Acquire.
+// Try is a request whose answer must have status 200 within Timeout.
+type Try struct {
+	Path    string
+	Body    string        // JSON
+	Timeout time.Duration // default 2 min
+}
+
+// shownBytes of a server's output are in its snapshot.
+const shownBytes = 2 << 10
+
+// StatusMissing is the exit status of a server that lacks something that no restart brings: its last line says what (EX_CONFIG of sysexits.h).
+const StatusMissing = 78
+
+// Server keeps a shared inference server running. Its URL never changes; while the server is away those who need it wait: see Await.
 type Server struct {
 	cfg   ServerConfig
 	url   string
 	port  int
-	slots chan struct{} // nil: no limit
 	wg    sync.WaitGroup
 	live  context.Context
 	end   context.CancelFunc
+	evict chan string // holds one: why the running child must leave its device
 
 	mu      sync.Mutex
 	started bool
 	state   ServerSnapshot
+	lastErr error
+	output  *tail         // of the latest child; nil: there was none
 	changed chan struct{} // closed and replaced at every change
 }
 
@@ -60,14 +82,17 @@ type Server struct {
 type ServerSnapshot struct {
 	Name      string    `json:"name"`
 	URL       string    `json:"url"`
+	External  bool      `json:"external,omitempty"` // somebody else runs it
+	Device    string    `json:"device,omitempty"`
 	State     State     `json:"state"` // unloaded, starting, idle (it works), backoff, quarantined
 	Reason    string    `json:"reason,omitempty"`
 	Since     time.Time `json:"since"`
 	PID       int       `json:"pid,omitempty"`
-	Restarts  int       `json:"restarts"` // starts after the first
-	Capacity  int       `json:"capacity,omitempty"`
-	InUse     int       `json:"in_use"`
+	Restarts  int       `json:"restarts"` // starts after the first; of an external one, how often it came back
 	LastError string    `json:"last_error,omitempty"`
+	Log       string    `json:"log,omitempty"` // the end of what its latest process has printed
+	// Epoch is another number each time the server has come up: what was asked of it in between may have been lost.
+	Epoch int `json:"epoch"`
 }
 
 // NewServer chooses a port; it starts nothing yet.
@@ -80,25 +105,28 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	orDefault(&cfg.Failures, 3)
 	orDefault(&cfg.StartTimeout, 10*time.Minute)
 	orDefault(&cfg.Grace, 10*time.Second)
+	orDefault(&cfg.TryEvery, time.Minute)
 	if cfg.Room == nil {
-		cfg.Room = func(context.Context) (func(), error) { return func() {}, nil }
+		cfg.Room = func(context.Context) (string, func(), error) { return "", func() {}, nil }
+	}
+	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1)}
+	s.live, s.end = context.WithCancel(context.Background())
+	if cfg.URL != "" {
+		s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, External: true, State: Unloaded, Since: time.Now()}
+		return s, nil
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("find a port for server %s: %w", cfg.Name, err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
+	s.port = listener.Addr().(*net.TCPAddr).Port
 	_ = listener.Close()
-	s := &Server{cfg: cfg, port: port, url: fmt.Sprintf("http://127.0.0.1:%d", port), changed: make(chan struct{})}
-	s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, State: Unloaded, Since: time.Now(), Capacity: cfg.Capacity}
-	if cfg.Capacity > 0 {
-		s.slots = make(chan struct{}, cfg.Capacity)
-	}
-	s.live, s.end = context.WithCancel(context.Background())
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", s.port)
+	s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, State: Unloaded, Since: time.Now()}
 	return s, nil
 }
 
-// URL is where the server listens whenever it runs.
+// URL is where the server listens whenever it runs, without a path.
 func (s *Server) URL() string { return s.url }
 
 // Start begins to keep the server running. It doesn't wait for it.
@@ -109,6 +137,10 @@ func (s *Server) Start() {
 		return
 	}
 	s.started = true
+	if s.cfg.URL != "" {
+		s.wg.Go(s.attend)
+		return
+	}
 	s.wg.Go(s.keep)
 }
 
@@ -120,42 +152,43 @@ func (s *Server) Stop() {
 	s.wg.Wait()
 }
 
-// Acquire waits until the server works and has capacity for one more job, and takes it; release gives it back. A server that is being restarted is
-// waited for. The error is unhealthy when the server is in quarantine or is being stopped, or wraps the cause of ctx's end.
-func (s *Server) Acquire(ctx context.Context) (release func(), err error) {
-	if err := s.await(ctx); err != nil {
-		return nil, err
-	}
-	if s.slots == nil {
-		return func() {}, nil
-	}
-	select {
-	case s.slots <- struct{}{}:
-		var once sync.Once
-		return func() { once.Do(func() { <-s.slots }) }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for capacity of server %s: %w", s.cfg.Name, endOf(ctx))
-	}
-}
-
-func (s *Server) await(ctx context.Context) error {
+// Await waits until the server works, and returns its epoch. A server that is being restarted is waited for. The error is unhealthy (or
+// engine-missing, when that is why) when the server is in quarantine or is being stopped, or wraps the cause of ctx's end.
+func (s *Server) Await(ctx context.Context) (epoch int, err error) {
 	for {
 		s.mu.Lock()
-		state, changed := s.state, s.changed
+		state, last, changed := s.state, s.lastErr, s.changed
 		s.mu.Unlock()
 		switch state.State {
 		case Idle:
-			return nil
+			return state.Epoch, nil
 		case Quarantined:
-			return failure.Newf(failure.Unhealthy, "wait for server", s.cfg.Name, "%s; %s", state.Reason, state.LastError)
+			if failure.ClassOf(last, "") == failure.EngineMissing {
+				return 0, last
+			}
+			return 0, failure.Newf(failure.Unhealthy, "wait for server", s.cfg.Name, "%s; %s", state.Reason, state.LastError)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for server %s, which is %s: %w", s.cfg.Name, state.State, endOf(ctx))
+			now := s.Snapshot()
+			return 0, fmt.Errorf("wait for server %s, which is %s (%s): %w", s.cfg.Name, now.State, now.Reason, endOf(ctx))
 		case <-s.live.Done():
-			return failure.New(failure.Unhealthy, "wait for server", s.cfg.Name, errors.New("it is being stopped"))
+			return 0, failure.New(failure.Unhealthy, "wait for server", s.cfg.Name, errors.New("it is being stopped"))
 		}
+	}
+}
+
+// Check asks a server that counts as working whether it really does, now.
+func (s *Server) Check(ctx context.Context) error {
+	return healthy(ctx, s.url+s.cfg.HealthPath, s.cfg.HealthTimeout)
+}
+
+// Leave has the running child end, because its device is wanted; it is started again when Room has room.
+func (s *Server) Leave(reason string) {
+	select {
+	case s.evict <- reason:
+	default:
 	}
 }
 
@@ -164,7 +197,10 @@ func (s *Server) Snapshot() ServerSnapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snapshot := s.state
-	snapshot.InUse = len(s.slots)
+	if s.output != nil {
+		snapshot.Log = s.output.String()
+		snapshot.Log = strings.ToValidUTF8(snapshot.Log[max(0, len(snapshot.Log)-shownBytes):], "")
+	}
 	return snapshot
 }
 
@@ -177,12 +213,15 @@ func (s *Server) enter(change func(*ServerSnapshot)) {
 	s.changed = make(chan struct{})
 }
 
+// errLeft says that a child was ended because its device is wanted.
+var errLeft = errors.New("it has left its device")
+
 // keep starts the server again and again until Stop.
 func (s *Server) keep() {
 	restarts := NewRestarts(s.cfg.Restart)
 	for first := true; s.live.Err() == nil; first = false {
 		s.enter(func(n *ServerSnapshot) {
-			n.State, n.Reason = Starting, ""
+			n.State, n.Reason = Starting, "waits for room"
 			if !first {
 				n.Restarts++
 			}
@@ -191,27 +230,95 @@ func (s *Server) keep() {
 		if s.live.Err() != nil {
 			break
 		}
+		if errors.Is(err, errLeft) {
+			s.cfg.Log.Info("shared server has left", "server", s.cfg.Name, "reason", err)
+			s.enter(func(n *ServerSnapshot) { n.State, n.PID, n.Device = Starting, 0, "" })
+			continue
+		}
 		verdict := restarts.Next(time.Now(), end)
+		if failure.ClassOf(err, "") == failure.EngineMissing { // another try finds the same
+			verdict = Verdict{Quarantine: true, Delay: restarts.policy.QuarantineFor, Reason: "something that it needs is missing"}
+		}
 		s.cfg.Log.Warn("shared server ended", "server", s.cfg.Name, "error", err, "reason", verdict.Reason)
 		s.enter(func(n *ServerSnapshot) {
-			n.State, n.Reason, n.PID, n.LastError = Backoff, verdict.Reason, 0, err.Error()
+			n.State, n.Reason, n.PID, n.Device, n.LastError = Backoff, verdict.Reason, 0, "", failure.Sentence(err)
+			s.lastErr = err
 			if verdict.Quarantine {
 				n.State = Quarantined
 			}
 		})
 		pause(s.live, verdict.Delay)
 	}
-	s.enter(func(n *ServerSnapshot) { n.State, n.Reason, n.PID = Unloaded, "", 0 })
+	s.enter(func(n *ServerSnapshot) { n.State, n.Reason, n.PID, n.Device = Unloaded, "", 0, "" })
+}
+
+// attend watches a server that somebody else runs, until Stop.
+func (s *Server) attend() {
+	s.enter(func(n *ServerSnapshot) { n.State, n.Reason = Starting, "" })
+	away, failures, tried := time.Now(), 0, time.Time{}
+	for wait := time.Duration(0); s.live.Err() == nil; wait = s.cfg.Interval {
+		pause(s.live, wait)
+		err := s.well(&tried)
+		if s.live.Err() != nil {
+			break
+		}
+		state := s.Snapshot().State
+		switch {
+		case err == nil:
+			failures = 0
+			if state != Idle {
+				s.cfg.Log.Info("shared server answers", "server", s.cfg.Name, "url", s.url)
+				s.enter(func(n *ServerSnapshot) {
+					n.State, n.Reason = Idle, ""
+					if n.Epoch++; n.Epoch > 1 {
+						n.Restarts++
+					}
+				})
+			}
+			continue
+		case state == Idle:
+			if failures++; failures < s.cfg.Failures {
+				continue
+			}
+			away = time.Now()
+			s.cfg.Log.Warn("shared server does not answer", "server", s.cfg.Name, "url", s.url, "error", err)
+		}
+		s.enter(func(n *ServerSnapshot) {
+			n.State, n.Reason, n.LastError = Backoff, "does not answer at "+s.url, failure.Sentence(err)
+			s.lastErr = err
+			if time.Since(away) > s.cfg.StartTimeout {
+				n.State = Quarantined
+			}
+		})
+	}
+	s.enter(func(n *ServerSnapshot) { n.State, n.Reason = Unloaded, "" })
+}
+
+// well asks the server whether it listens, and, when it is time for that, its model for an answer.
+func (s *Server) well(tried *time.Time) error {
+	if err := s.Check(s.live); err != nil || s.cfg.Try == nil || time.Since(*tried) < s.cfg.TryEvery {
+		return err
+	}
+	if err := s.cfg.Try.ask(s.live, s.url); err != nil {
+		return err
+	}
+	*tried = time.Now()
+	return nil
 }
 
 // once runs the server from its start to its end.
 func (s *Server) once() (End, error) {
-	leave, err := s.cfg.Room(s.live)
+	device, leave, err := s.cfg.Room(s.live)
 	if err != nil {
 		return End{}, fmt.Errorf("find room for server %s: %w", s.cfg.Name, err)
 	}
 	defer leave()
-	command, err := s.cfg.Launch(s.live, s.port)
+	select {
+	case <-s.evict: // it was meant for the child before
+	default:
+	}
+	s.enter(func(n *ServerSnapshot) { n.Reason, n.Device = "loads", device })
+	command, err := s.cfg.Launch(s.live, s.port, device)
 	if err == nil {
 		err = command.check()
 	}
@@ -222,14 +329,18 @@ func (s *Server) once() (End, error) {
 	if err := child.start(command); err != nil {
 		return End{}, fmt.Errorf("start server %s: %w", s.cfg.Name, err)
 	}
-	s.enter(func(n *ServerSnapshot) { n.PID = child.pid })
+	s.enter(func(n *ServerSnapshot) { n.PID, s.output = child.pid, child.tail })
 	ready, err := s.watch(child)
 	child.stop()
 	if exit := child.exit; err == nil && exit != nil {
 		err = exit
 	}
-	if output := child.tail.String(); output != "" {
-		err = fmt.Errorf("%w; its last words: %s", err, lastLine(output))
+	if output := child.tail.String(); output != "" && !errors.Is(err, errLeft) {
+		if child.exit != nil && child.exit.Code == StatusMissing {
+			err = failure.New(failure.EngineMissing, "start server", s.cfg.Name, errors.New(lastLine(output)))
+		} else {
+			err = fmt.Errorf("%w; its last words: %s", err, lastLine(output))
+		}
 	}
 	return End{Ready: !ready.IsZero(), Lived: since(ready)}, err
 }
@@ -237,7 +348,7 @@ func (s *Server) once() (End, error) {
 // watch checks the server's health until it dies, fails too many checks, or Stop. It returns when the first check went well.
 func (s *Server) watch(child *serverChild) (ready time.Time, err error) {
 	deadline := time.Now().Add(s.cfg.StartTimeout)
-	failures := 0
+	failures, tried := 0, time.Time{}
 	for wait := 20 * time.Millisecond; ; {
 		timer := time.NewTimer(wait)
 		select {
@@ -247,22 +358,28 @@ func (s *Server) watch(child *serverChild) (ready time.Time, err error) {
 		case <-s.live.Done():
 			timer.Stop()
 			return ready, s.live.Err()
+		case reason := <-s.evict:
+			timer.Stop()
+			return ready, fmt.Errorf("%w: %s", errLeft, reason)
 		case <-timer.C:
 		}
-		sick := healthy(s.live, s.url+s.cfg.HealthPath, s.cfg.HealthTimeout)
+		sick := s.well(&tried)
 		switch {
 		case sick == nil:
 			failures = 0
 			if ready.IsZero() {
 				ready = time.Now()
 				s.cfg.Log.Info("shared server ready", "server", s.cfg.Name, "url", s.url, "pid", child.pid)
-				s.enter(func(n *ServerSnapshot) { n.State, n.Reason = Idle, "" })
+				s.enter(func(n *ServerSnapshot) { n.State, n.Reason, n.Epoch = Idle, "", n.Epoch+1 })
 			}
 			wait = s.cfg.Interval
 		case ready.IsZero():
 			if time.Now().After(deadline) {
 				return ready, fmt.Errorf("no good health check within %s: %w", s.cfg.StartTimeout, sick)
 			}
+			s.mu.Lock()
+			s.state.Reason = "loads; " + sick.Error() // nobody waits for this change
+			s.mu.Unlock()
 			wait = min(2*wait, time.Second)
 		default:
 			if failures++; failures >= s.cfg.Failures {

@@ -1,7 +1,10 @@
 package catalogue
 
 import (
+	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -18,9 +21,14 @@ func TestTermsAreSaidBeforeAnythingIsInstalled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		sizes := make([]Size, max(2, len(e.Weights)))
+		sizes[0].Bytes, sizes[1].Err = 1_340_000_000, errors.New("nobody answers")
+		if len(e.Fetched()) > 0 {
+			words = append(words, "1.34 GB", "nobody answers")
+		}
 		for _, word := range words {
-			if !strings.Contains(e.Conditions(), word) {
-				t.Errorf("%s: the terms don't say %q:\n%s", name, word, e.Conditions())
+			if text := e.Conditions(e.Fetched(), sizes); !strings.Contains(text, word) {
+				t.Errorf("%s: the terms don't say %q:\n%s", name, word, text)
 			}
 		}
 	}
@@ -43,5 +51,46 @@ func TestVersionsAreThoseOfTheLockFiles(t *testing.T) {
 		if pin := strings.ReplaceAll(e.Package, " ", "=="); !strings.Contains(string(lock), "\n"+pin) && !strings.HasPrefix(string(lock), pin) {
 			t.Errorf("%s: %s is not in %s", e.Name, pin, name)
 		}
+	}
+}
+
+func TestWeightsFollowTheServerOfTheVisionModel(t *testing.T) {
+	e, err := Find("marker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for server, want := range map[string]int{"none": 2, "vllm": 3, "llamacpp": 3} {
+		if got := len(e.For(server)); got != want {
+			t.Errorf("%s: %d checkpoints, want %d", server, got, want)
+		}
+	}
+}
+
+// The servers' own words about sizes, in the formats of the hub and of the publisher's server.
+func TestSizesAreAsked(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/layout/1/manifest.json":
+			_, _ = w.Write([]byte(`{"files": ["a", "b"]}`))
+		case "/layout/1/a", "/layout/1/b":
+			w.Header().Set("Content-Length", "100")
+		case "/api/models/o/n":
+			_, _ = w.Write([]byte(`{"siblings": [{"rfilename": "x", "size": 30}, {"rfilename": "y", "size": 4}]}`))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer server.Close()
+	t.Setenv("S3_BASE_URL", server.URL)
+	t.Setenv("HF_ENDPOINT", server.URL)
+	list := []Weights{{Checkpoint: "s3://layout/1"}, {Checkpoint: "hf://o/n"}, {Checkpoint: "hf://o/n#y"}, {Checkpoint: "hf://o/other"}}
+	got := Sizes(t.Context(), list)
+	for i, want := range []int64{200, 34, 4} {
+		if got[i].Err != nil || got[i].Bytes != want {
+			t.Errorf("%s: %+v, want %d", list[i].Checkpoint, got[i], want)
+		}
+	}
+	if got[3].Err == nil {
+		t.Error("a size is known of what isn't there")
 	}
 }

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from marker.models import create_model_dict
-from surya.common.s3 import check_manifest
 from surya.settings import settings
 
 from pdfmill_runner.engine import DeviceMemory
 from pdfmill_runner.failures import EngineError, FailureClass
+from pdfmill_runner.marker import weights
 
 NUMBER = 1
 
@@ -110,16 +110,14 @@ class Resident:
 
 def _check_weights(role: str, checkpoint: str) -> None:
     """Find a checkpoint before surya does, which would begin to download, in every worker at once."""
-    folder = (
-        Path(settings.MODEL_CACHE_DIR, checkpoint.removeprefix("s3://")) if checkpoint.startswith("s3://") else Path(checkpoint)
-    )
-    there = check_manifest(str(folder)) if checkpoint.startswith("s3://") else folder.is_dir()
-    if not there:
-        raise EngineError(
-            FailureClass.ENGINE_MISSING,
-            f"the weights of the {role} model ({checkpoint}) are not complete in {folder}; "
-            "`pdfmill engines install marker1` fetches them",
-        )
+    if not checkpoint.startswith(weights.S3):
+        if Path(checkpoint).is_dir():
+            return
+        raise EngineError(FailureClass.ENGINE_MISSING, f"the weights of the {role} model are not in {checkpoint}")
+    try:
+        weights.require(f"the {role} model", checkpoint)
+    except weights.WeightsError as error:
+        raise EngineError(FailureClass.ENGINE_MISSING, str(error)) from error
 
 
 def _check_allocator() -> None:

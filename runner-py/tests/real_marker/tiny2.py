@@ -1,0 +1,79 @@
+"""STAND-IN weights for the servers of marker 2.x: surya's real classes, randomly initialised, saved as real checkpoints are.
+
+    python tiny2.py FOLDER
+
+writes FOLDER/layout (of the real size: there is only one) and FOLDER/ocr-error (tiny). The layout model is bent so that it
+finds text everywhere; where exactly is noise. surya's own servers load them and really run their forward passes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    *"abcdefghijklmnopqrstuvwxyz",
+    *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+]
+LABELS = ["Caption", "Footnote", "Page-Footer", "Page-Header", "Picture", "Section-Header", "Table", "Text"]
+RESOLUTION = 448
+
+
+def write(folder: Path) -> None:
+    """Write the checkpoints; a folder that is complete is left as it is."""
+    if (folder / "complete").is_file():
+        return
+    import torch  # noqa: PLC0415 - of the environment this runs in
+
+    torch.manual_seed(1)
+    for name, make in (("layout", _layout), ("ocr-error", _ocr_error)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        make(folder / name)
+    (folder / "complete").touch()
+
+
+def _layout(folder: Path) -> None:
+    from types import SimpleNamespace  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415
+    from surya.common.rfdetr.models import build_model  # noqa: PLC0415
+    from surya.common.rfdetr.predictor import LARGE_ARGS  # noqa: PLC0415
+
+    size = {"resolution": RESOLUTION, "positional_encoding_size": RESOLUTION // 16}
+    model: Any = build_model(SimpleNamespace(**{**LARGE_ARGS, **size, "device": "cpu", "pretrain_weights": "some"}))
+    model.reinitialize_detection_head(len(LABELS) + 1)
+    state = model.state_dict()
+    for name, value in state.items():
+        if "class_embed" in name:
+            value.zero_()
+            if name.endswith("bias"):
+                value.fill_(-10)
+                value[LABELS.index("Text")] = 3
+    torch.save({"model": state}, folder / "rfdetr_layout.pth")
+    categories = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
+    config = {"arch": "rf-detr-large", "categories": categories, **size}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _ocr_error(folder: Path) -> None:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer  # noqa: PLC0415
+
+    (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    DistilBertTokenizer(str(folder / "vocab.txt"), model_max_length=512).save_pretrained(folder)
+    config = DistilBertConfig(
+        vocab_size=len(WORDS), max_position_embeddings=512, n_layers=1, n_heads=2, dim=32, hidden_dim=32, num_labels=2
+    )
+    model: Any = DistilBertForSequenceClassification(config)
+    model.classifier.bias.data[0] += 10  # noise would call half of all texts bad; this one finds all of them good
+    model.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
