@@ -48,7 +48,7 @@ func profile(name string, c Config) schedule.Engine {
 			e.Prior.Most = 64 * mib
 		}
 		if name == job.EngineOCR { // models and a page as the network sees it; only where there are scans
-			e.Eager = false
+			e.Eager, e.Lazy = false, true
 			e.Prior = predict.Prior{Resident: 300 * mib, Base: 700 * mib, PerPage: mib, Most: 1500 * mib}
 		}
 		if c.MemoryLimit > 0 {

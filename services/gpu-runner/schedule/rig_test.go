@@ -48,6 +48,8 @@ type card struct {
 	each      int64
 	xids      []uint64
 	hidden    bool // it doesn't say which process holds what
+
+	lazy bool // the engine is: said of the first card
 }
 
 func (c *card) set(change func(*card)) {
@@ -163,7 +165,7 @@ func newRig(t *testing.T, change func(*Config, *supervise.PoolConfig), all ...*c
 		change(&sc, &pc)
 	}
 	r.s = New(sc)
-	pc.Admitter, pc.Rooms = r.s.Add(Engine{Name: engineName, GPU: true, Prior: predict.Prior{Resident: resident, Base: reservation, Most: resident}})
+	pc.Admitter, pc.Rooms = r.s.Add(Engine{Name: engineName, GPU: true, Lazy: all[0].lazy, Prior: predict.Prior{Resident: resident, Base: reservation, Most: resident}})
 	r.pool = supervise.NewPool(pc)
 	r.s.Attach(engineName, r.pool)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

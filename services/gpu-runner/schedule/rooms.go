@@ -99,7 +99,7 @@ func (e *engine) first() bool {
 			return false
 		}
 	}
-	return !e.loaded
+	return !e.loaded && !e.Lazy
 }
 
 // Device implements supervise.Room.

@@ -87,6 +87,8 @@ type Engine struct {
 	GPU  bool // its workers live on GPUs; else in the host's memory
 	// Eager starts every worker as soon as there is room, and keeps it: for engines that load in no time.
 	Eager bool
+	// Lazy starts none before there is work: for engines that few documents need.
+	Lazy  bool
 	Prior predict.Prior
 	// Host is what a worker of a GPU engine is expected to hold of the host's memory; bytes.
 	Host int64

@@ -76,6 +76,23 @@ func TestAnIdleWorkerLeavesTheCardAndComesBackOnDemand(t *testing.T) {
 	}
 }
 
+func TestALazyEngineStartsNothingBeforeThereIsWork(t *testing.T) {
+	one := &card{lazy: true}
+	r := newRig(t, nil, one)
+	if !r.s.Unloaded(engineName) {
+		t.Error("it counts as not ready, though nobody has asked for it")
+	}
+	r.s.mu.Lock()
+	if r.s.engines[engineName].first() {
+		t.Error("a process would start to show that it can")
+	}
+	r.s.mu.Unlock()
+	r.good(r.convert("first", "a.pdf", supervise.Bulk))
+	if len(one.living()) != 1 {
+		t.Errorf("%d processes for one job", len(one.living()))
+	}
+}
+
 func TestADeviceOnWhichWorkersKeepDyingIsQuarantinedAndTriedAgain(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	sick := &card{child: fakechild.Config{FailStarts: 4}}

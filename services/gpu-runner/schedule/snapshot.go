@@ -44,10 +44,10 @@ func (s *Scheduler) Snapshot() []DeviceSnapshot {
 	return out
 }
 
-// Unloaded reports whether an engine's workers may all be away with nothing wrong: they were loaded before, and come back when there is work.
+// Unloaded reports whether an engine's workers may all be away with nothing wrong: they come, or come back, when there is work.
 func (s *Scheduler) Unloaded(engine string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.engines[engine]
-	return e != nil && e.loaded && e.hopeless() == ""
+	return e != nil && (e.loaded || e.Lazy) && e.hopeless() == ""
 }
