@@ -126,7 +126,9 @@ func (c *statusCommand) overview(ctx context.Context, broker *jet.Broker) (overv
 	}
 	consumers := jobs.ListConsumers(ctx)
 	for info := range consumers.Info() {
-		o.Queues[info.Name] = queue{Waiting: info.NumPending, InWork: info.NumAckPending}
+		name := jet.QueueName(info.Name)
+		q := o.Queues[name]
+		o.Queues[name] = queue{Waiting: q.Waiting + info.NumPending, InWork: q.InWork + info.NumAckPending}
 	}
 	if err := consumers.Err(); err != nil {
 		return o, fmt.Errorf("read the work queue: %w", err)

@@ -36,6 +36,8 @@ type DroppedRecord struct {
 			Key  string `json:"key"` // URL-encoded, as S3 does
 			Size int64  `json:"size"`
 			ETag string `json:"eTag"`
+			// UserMetadata is the object's, as far as whoever tells of it knows it.
+			UserMetadata map[string]string `json:"userMetadata,omitempty"`
 		} `json:"object"`
 	} `json:"s3"`
 }

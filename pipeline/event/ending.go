@@ -57,5 +57,5 @@ func (m Rendered) Output() stage.Output {
 
 // Output publishes the hint on the work queue.
 func (d Dropped) Output() stage.Output {
-	return stage.Output{Subject: SubjectDropped, ID: d.MessageID(), Body: d}
+	return stage.Output{Subject: d.Subject(), ID: d.MessageID(), Body: d}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 )
 
-// Subjects of the work queue and of the public events.
+// Subjects of the work queue and of the public events. Drops wait on more than one: see SubjectsDropped.
 const (
 	SubjectDropped   = "pdf.dropped"
 	SubjectIngested  = "pdf.ingested"

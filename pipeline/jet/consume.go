@@ -49,9 +49,24 @@ const (
 // Whatever is published before the ack is idempotent by id, so that dying anywhere only repeats it. A broker or a store that refuses (full, leaderless,
 // away) holds the stage back and fails no document.
 func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Handler[B]) error {
-	consumer, err := b.consumer(ctx, StreamJobs, Consumer(l.Subject))
-	if err != nil {
-		return stopped(ctx, err)
+	return RunLanes(ctx, b, l, []Lane{{Subject: l.Subject, Concurrency: l.Concurrency}}, handle)
+}
+
+// Lane is one of several subjects that a loop consumes.
+type Lane struct {
+	Subject     string
+	Concurrency int   // messages in hand at once
+	Gate        *Gate // says when the next one may be asked for; nil: at once
+}
+
+// RunLanes is Run for several subjects, with those of the lanes instead of the loop's subject and concurrency.
+func RunLanes[B stage.Body](ctx context.Context, b *Broker, l Loop, lanes []Lane, handle stage.Handler[B]) error {
+	consumers := make([]jetstream.Consumer, len(lanes))
+	for i, lane := range lanes {
+		var err error
+		if consumers[i], err = b.consumer(ctx, StreamJobs, Consumer(lane.Subject)); err != nil {
+			return stopped(ctx, err)
+		}
 	}
 	if l.Grace == 0 {
 		l.Grace = defaultGrace
@@ -66,13 +81,15 @@ func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Hand
 	if err != nil {
 		return err
 	}
-	w := &worker[B]{broker: b, loop: l, handle: handle, consumer: consumer, cancels: cancels}
 	kill, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group sync.WaitGroup
 	group.Go(func() { cancels.run(ctx, l.Log) })
-	for range max(l.Concurrency, 1) {
-		group.Go(func() { w.consume(ctx, kill) })
+	for i, lane := range lanes {
+		w := &worker[B]{broker: b, loop: l, gate: lane.Gate, handle: handle, consumer: consumers[i], cancels: cancels}
+		for range max(lane.Concurrency, 1) {
+			group.Go(func() { w.consume(ctx, kill) })
+		}
 	}
 	<-ctx.Done()
 	timer := time.AfterFunc(l.Grace, stop)
@@ -84,6 +101,7 @@ func Run[B stage.Body](ctx context.Context, b *Broker, l Loop, handle stage.Hand
 type worker[B stage.Body] struct {
 	broker   *Broker
 	loop     Loop
+	gate     *Gate
 	handle   stage.Handler[B]
 	consumer jetstream.Consumer
 	cancels  *cancels
@@ -91,7 +109,7 @@ type worker[B stage.Body] struct {
 
 // consume works on one message after the other. ctx ends the pulling, kill the work in hand.
 func (w *worker[B]) consume(ctx, kill context.Context) {
-	pull(ctx, w.consumer, w.loop.Log, func(msg jetstream.Msg) {
+	pull(ctx, w.consumer, w.loop.Log, w.gate, func(msg jetstream.Msg) {
 		if ctx.Err() != nil {
 			w.giveBack(msg, 0)
 			return

@@ -64,7 +64,7 @@ func queued(raw *jetstream.RawStreamMsg) Queued {
 		Range pages.Range `json:"range"`
 		Total int         `json:"total"`
 	}
-	if raw.Subject != event.SubjectDropped && json.Unmarshal(raw.Data, &about) == nil {
+	if !event.IsDropped(raw.Subject) && json.Unmarshal(raw.Data, &about) == nil {
 		if q.Total = about.Total; about.Range.Valid() {
 			q.Range = &about.Range
 		}

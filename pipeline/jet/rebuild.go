@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
 // RebuildStatus fills the projection from what it is a projection of: products (the caller knows the object store), events, and the work queue, each over the
@@ -38,7 +38,7 @@ func (b *Broker) RebuildStatus(ctx context.Context, products iter.Seq2[Status, e
 		if err != nil {
 			return 0, err
 		}
-		if q.Subject == event.SubjectDropped {
+		if q.Stage == stage.Ingest {
 			continue // the job is not known yet
 		}
 		s := statusOf(q.Work)

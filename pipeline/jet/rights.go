@@ -59,14 +59,17 @@ func (t Topology) Rights(role string) (Rights, error) {
 	case RoleAdmin:
 		return Rights{}, nil
 	case RoleGateway:
-		g.publish(event.SubjectDropped)
+		g.publish(dropping()...)
 	case RoleUser:
 		g.user()
 	case RoleOperator:
 		g.operator()
 	case stage.Ingest:
-		g.stage(role, event.SubjectDropped)
-		g.publish(event.SubjectDropped, event.SubjectIngested)
+		for _, subject := range event.SubjectsDropped() {
+			g.stage(role, subject)
+		}
+		g.publish(dropping()...)
+		g.publish(event.SubjectIngested)
 		g.keyValue(KVSources, true)
 		g.keyValue(KVLeases, false)
 	case stage.Validator:
@@ -143,6 +146,9 @@ func (g *grants) consume(stream, durable string) {
 	g.publish("$JS.ACK." + stream + "." + durable + ".>")
 }
 
+// dropping is where drops are told of: in lanes, and without by those who know none.
+func dropping() []string { return []string{event.SubjectDropped, event.SubjectDropped + ".*"} }
+
 // ranges lets a stage queue work for engines.
 func (g *grants) ranges() {
 	for _, engine := range g.engines {
@@ -192,7 +198,8 @@ func (g *grants) desk() {
 	g.ask("STREAM.MSG.DELETE."+StreamDead, "CONSUMER.INFO."+StreamJobs+".*")
 	g.keyValue(KVReplays, false)
 	g.keyValue(KVLeases, false)
-	g.publish(deadletter.Subjects, event.SubjectDropped, event.SubjectIngested)
+	g.publish(dropping()...)
+	g.publish(deadletter.Subjects, event.SubjectIngested)
 }
 
 // user may follow events, also with a consumer of its own, and no other subject.

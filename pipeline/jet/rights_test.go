@@ -61,7 +61,7 @@ func refused(t *testing.T, nc *nats.Conn, do func(*nats.Conn) error) bool {
 // everything that somebody might want to publish, by a short name.
 func wishes() map[string]string {
 	all := map[string]string{
-		"drop": "pdf.dropped", "ingested": "pdf.ingested", "range": "pdf.validated.text.bulk", "other range": "pdf.validated.marker.bulk", "rendered": "pdf.rendered",
+		"drop": "pdf.dropped", "drop in a lane": "pdf.dropped.07", "ingested": "pdf.ingested", "range": "pdf.validated.text.bulk", "other range": "pdf.validated.marker.bulk", "rendered": "pdf.rendered",
 		"converted": "pdf.converted", "failed": "pdf.failed",
 		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_ends.x", "lease": "$KV.pdf_leases.x",
 		"read status": "$JS.API.DIRECT.GET.KV_pdf_jobs.$KV.pdf_jobs.x", "read taken": "$JS.API.DIRECT.GET.KV_pdf_sources.$KV.pdf_sources.x",
@@ -98,14 +98,14 @@ func TestEachRoleMayOnly(t *testing.T) {
 	}
 	sweeper := []string{"read job", "delete job", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher", "rendered"}
 	allowed := map[string][]string{
-		"gateway":    {"drop"},
-		"ingest":     append(own("ingest", "drop", "ingested", "taken", "lease", "read taken"), sweeper...),
+		"gateway":    {"drop", "drop in a lane"},
+		"ingest":     append(own("ingest", "drop", "drop in a lane", "ingested", "taken", "lease", "read taken"), sweeper...),
 		"validator":  own("validator", "range", "rendered"),
 		"gpu-runner": own("gpu-runner", "range", "rendered"),
-		"publisher":  append(own("publisher", "drop", "ingested", "replay mark", "lease", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
+		"publisher":  append(own("publisher", "drop", "drop in a lane", "ingested", "replay mark", "lease", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
 		"user":       {"read event", "follow events"},
 		"operator": {
-			"drop", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "lease", "cancel", "read status", "read taken", "read job",
+			"drop", "drop in a lane", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "lease", "cancel", "read status", "read taken", "read job",
 			"read dead", "delete dead", "read event", "follow events", "follow dead", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher",
 		},
 	}
@@ -163,7 +163,7 @@ func TestUserHearsEventsOfPDF(t *testing.T) {
 	if err := user.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	for _, subject := range []string{"pdf.dropped", "pdf.ingested", "pdf.validated.text.bulk", "pdf.rendered", "pdf.dead.ingest.crash", "pdf.converted", "pdf.failed"} {
+	for _, subject := range []string{"pdf.dropped", "pdf.dropped.00", "pdf.ingested", "pdf.validated.text.bulk", "pdf.rendered", "pdf.dead.ingest.crash", "pdf.converted", "pdf.failed"} {
 		if err := admin.Publish(subject, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ const (
 )
 
 // TopologyVersion is raised with every change of what is declared here. It is written on StreamJobs, which is made last: who finds it there finds the rest.
-const TopologyVersion = 2
+const TopologyVersion = 3
 
 // versionKey of StreamJobs' metadata.
 const versionKey = "pdfmill-topology"
@@ -62,7 +62,7 @@ func Streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		{
 			Name: StreamJobs, Description: "work in hand", Metadata: map[string]string{versionKey: strconv.Itoa(TopologyVersion)},
-			Subjects:  []string{event.SubjectDropped, event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
+			Subjects:  []string{event.SubjectDropped, event.SubjectDropped + ".*", event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, Replicas: replicas,
 			Duplicates: DedupeWindow, AllowAtomicPublish: true, MaxMsgsPerSubject: MaxQueued, DiscardNewPerSubject: true,
 		},
@@ -99,26 +99,36 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 
 // StageOf names the stage that works on a subject of the work queue, "" when the subject is of another stream.
 func StageOf(subject string) string {
-	switch subject {
-	case event.SubjectDropped:
+	switch {
+	case event.IsDropped(subject):
 		return stage.Ingest
-	case event.SubjectIngested:
+	case subject == event.SubjectIngested:
 		return stage.Validator
-	case event.SubjectRendered:
+	case subject == event.SubjectRendered:
 		return stage.Publisher
-	}
-	if strings.HasPrefix(subject, "pdf.validated.") {
+	case strings.HasPrefix(subject, "pdf.validated."):
 		return stage.GPURunner
 	}
 	return ""
 }
 
-// Durable names the consumer of a subject: its stage, and for ranges the engine and lane.
+// Durable names the consumer of a subject: its stage, and for ranges the engine and lane, for drops the lane.
 func Durable(subject string) string {
 	if tail, isRange := strings.CutPrefix(subject, "pdf.validated."); isRange {
 		return stage.GPURunner + "-" + strings.ReplaceAll(tail, ".", "-")
 	}
+	if lane, inLane := strings.CutPrefix(subject, event.SubjectDropped+"."); inLane {
+		return stage.Ingest + "-" + lane
+	}
 	return StageOf(subject)
+}
+
+// QueueName is what people call the queue of a consumer: lanes of drops are one queue to them.
+func QueueName(durable string) string {
+	if strings.HasPrefix(durable, stage.Ingest+"-") {
+		return stage.Ingest
+	}
+	return durable
 }
 
 // Consumer is the pull consumer of one subject.
@@ -136,8 +146,7 @@ func crashLoops() jetstream.ConsumerConfig {
 
 // workSubjects is every subject of the work queue that a stage consumes.
 func workSubjects(engines []string) []string {
-	all := make([]string, 0, 3+len(engines)*len(Lanes()))
-	all = append(all, event.SubjectDropped, event.SubjectIngested, event.SubjectRendered)
+	all := append(event.SubjectsDropped(), event.SubjectIngested, event.SubjectRendered)
 	for _, engine := range engines {
 		for _, lane := range Lanes() {
 			all = append(all, event.SubjectValidated(engine, lane))

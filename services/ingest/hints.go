@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -33,12 +34,24 @@ func (h *hints) send(ctx context.Context, now time.Time, sources []document.Sour
 			outputs[i].ID += fmt.Sprintf(":again:%d", rounds[i]) // else the broker would take it for the first hint, which it knows
 		}
 	}
-	if err := h.publish(ctx, outputs...); err != nil {
-		return err
+	lanes := map[string][]int{}
+	for i, o := range outputs {
+		lanes[o.Subject] = append(lanes[o.Subject], i)
 	}
-	for i, s := range sources {
-		h.known.hint(s, rounds[i], now)
+	var faults []error
+	for _, lane := range lanes { // each by itself: a lane that is full holds up no other
+		of := make([]stage.Output, len(lane))
+		for n, i := range lane {
+			of[n] = outputs[i]
+		}
+		if err := h.publish(ctx, of...); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		for _, i := range lane {
+			h.known.hint(sources[i], rounds[i], now)
+		}
+		h.sent.Add(int64(len(lane)))
 	}
-	h.sent.Add(int64(len(sources)))
-	return nil
+	return errors.Join(faults...)
 }

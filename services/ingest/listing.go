@@ -38,9 +38,16 @@ func (l *listing) run(ctx context.Context) {
 	}
 }
 
-// pass drops in every object that is not known.
+// pass drops in every object that is not known. It goes on when some can't be: their lane may be full, and the others' not.
 func (l *listing) pass(ctx context.Context) error {
 	var batch []document.Source
+	var refused error
+	send := func() {
+		if err := l.hints.send(ctx, l.now(), batch); err != nil {
+			refused = err // the latest is as good as all
+		}
+		batch = batch[:0]
+	}
 	for info, err := range l.platform.Store.List(ctx, l.bucket, l.prefix) {
 		if err != nil {
 			return err
@@ -50,14 +57,13 @@ func (l *listing) pass(ctx context.Context) error {
 			continue
 		}
 		if batch = append(batch, source); len(batch) == hintBatch {
-			if err := l.hints.send(ctx, l.now(), batch); err != nil {
-				return err
+			if send(); ctx.Err() != nil {
+				return ctx.Err()
 			}
-			batch = batch[:0]
 		}
 	}
-	if err := l.hints.send(ctx, l.now(), batch); err != nil {
-		return err
+	if send(); refused != nil {
+		return refused
 	}
 	l.scans.Add(1)
 	return nil

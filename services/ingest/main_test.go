@@ -86,7 +86,7 @@ func announce(ctx context.Context, p embedded.Put) error {
 	}
 	return b.(*jet.Broker).Publish(ctx, event.NewDropped(document.Source{
 		Bucket: p.Bucket, Key: p.Key, ETag: p.ETag, Size: p.Size, ModTime: p.ModTime.UTC().Truncate(time.Second),
-	}).Output())
+	}).With(p.Metadata).Output())
 }
 
 // bench is a broker, an inbox of its own and a client for it; services come and go on it.
@@ -119,7 +119,7 @@ func newBench(t testing.TB) *bench {
 	bucket := inboxName(n)
 	b := &bench{t: t, bucket: bucket, dir: gateway.BucketDir(bucket), broker: broker, client: client, logs: &logged{}, store: store}
 	b.config = Config{
-		Inbox: []string{bucket}, ScanInterval: MinScanInterval, MaxBytes: 1 << 30, Concurrency: 4, Scratch: t.TempDir(),
+		Inbox: []string{bucket}, ScanInterval: MinScanInterval, MaxBytes: 1 << 30, Concurrency: 4, Ahead: 1 << 30, Scratch: t.TempDir(),
 		Directories: map[string]string{bucket: b.dir},
 	}
 	return b
@@ -236,7 +236,7 @@ func (b *bench) failed() []event.Failed {
 
 func (b *bench) dropped() int {
 	b.t.Helper()
-	return len(messages[event.Dropped](b, jet.StreamJobs, event.SubjectDropped))
+	return len(messages[event.Dropped](b, jet.StreamJobs, event.SubjectDropped)) + len(messages[event.Dropped](b, jet.StreamJobs, event.SubjectDropped+".*"))
 }
 
 // await waits until n documents were handed on, and checks that they are not more when all is quiet.

@@ -2,7 +2,7 @@
 //
 //	gateway (or MinIO) ─────┐
 //	folder watch ─ stable? ─┼─▶ pdf.dropped ─▶ stat ─▶ taken already? ─ yes ─▶ (nothing to do)
-//	listing ─ unknown? ─────┘                            │ no
+//	listing ─ unknown? ─────┘      (turns, gate)         │ no
 //	                             options ─▶ copy to source/<sha256>.pdf ─▶ pdf.ingested ─▶ note it in pdf_sources
 //
 // All three sources only give hints. Hints about the same state of an object have the same message id, so that the broker keeps one; what counts
@@ -134,11 +134,15 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.platform.Broker.Hold(ctx, in.lease(), s.log, s.newListing(in).run)
 		})
 	}
+	loop := jet.Loop{Stage: stage.Ingest, Subject: event.SubjectDropped, Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log}
+	gate := jet.NewGate(s.platform.Broker, s.config.Ahead, s.log)
 	group.Go(func() error {
-		return jet.Run(ctx, s.platform.Broker, jet.Loop{
-			Stage: stage.Ingest, Subject: event.SubjectDropped, Concurrency: s.config.Concurrency,
-			Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log,
-		}, s.handle)
+		gate.Run(ctx)
+		return nil
+	})
+	group.Go(func() error { return jet.Run(ctx, s.platform.Broker, loop, sort) })
+	group.Go(func() error {
+		return jet.RunLanes(ctx, s.platform.Broker, loop, s.lanes(gate), fair(s.config.Concurrency, s.handle))
 	})
 	return group.Wait()
 }

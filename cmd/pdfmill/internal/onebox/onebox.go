@@ -167,7 +167,7 @@ func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) 
 			}
 			return b.Broker.Publish(ctx, event.NewDropped(document.Source{
 				Bucket: p.Bucket, Key: p.Key, ETag: p.ETag, Size: p.Size, ModTime: p.ModTime.UTC().Truncate(time.Second),
-			}).Output())
+			}).With(p.Metadata).Output())
 		},
 	})
 	if err != nil {
