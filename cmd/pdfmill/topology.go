@@ -22,11 +22,12 @@ type topologyCommand struct {
 type installation struct {
 	Replicas     int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
 	JobsMaxBytes int64    `name:"jobs-max-bytes" env:"PDFMILL_JOBS_MAX_BYTES" default:"0" placeholder:"BYTES" group:"This installation:" help:"Bound of the work queue; when it is full, everybody waits, back to ingest. 0: the disk's."`
+	EventsBytes  int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
 	Engines      []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
 }
 
 func (i installation) topology() jet.Topology {
-	return jet.Topology{Replicas: i.Replicas, JobsMaxBytes: i.JobsMaxBytes, Engines: i.Engines}
+	return jet.Topology{Replicas: i.Replicas, JobsMaxBytes: i.JobsMaxBytes, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
 }
 
 // Validate is called by the command line's parser.

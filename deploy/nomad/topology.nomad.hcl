@@ -49,6 +49,12 @@ variable "jobs_max_bytes" {
   default = 0
 }
 
+# Bound of the events that subscribers can catch up on, in bytes; the oldest go.
+variable "events_max_bytes" {
+  type    = number
+  default = 8589934592
+}
+
 variable "engines" {
   type    = list(string)
   default = ["text"]
@@ -152,13 +158,14 @@ job "pdfmill-topology" {
       }
 
       env {
-        PDFMILL_REPLICAS       = var.replicas
-        PDFMILL_JOBS_MAX_BYTES = var.jobs_max_bytes
-        PDFMILL_ENGINES        = join(",", var.engines)
-        PDFMILL_INBOX          = var.inbox_bucket
-        PDFMILL_NATS_NKEY      = "${NOMAD_SECRETS_DIR}/nats.nk"
-        PDFMILL_NATS_CA        = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
-        PDFMILL_S3_CA          = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
+        PDFMILL_REPLICAS         = var.replicas
+        PDFMILL_JOBS_MAX_BYTES   = var.jobs_max_bytes
+        PDFMILL_EVENTS_MAX_BYTES = var.events_max_bytes
+        PDFMILL_ENGINES          = join(",", var.engines)
+        PDFMILL_INBOX            = var.inbox_bucket
+        PDFMILL_NATS_NKEY        = "${NOMAD_SECRETS_DIR}/nats.nk"
+        PDFMILL_NATS_CA          = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
+        PDFMILL_S3_CA            = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
       }
 
       template {

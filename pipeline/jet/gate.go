@@ -22,54 +22,48 @@ type Gate struct {
 	broker *Broker
 	ahead  int
 	log    *slog.Logger
-	turns  chan struct{}
+	asks   chan chan<- struct{}
 	stream jetstream.Stream // once it was found
 }
 
 const (
-	// gateEvery is how often the queue is looked at while nobody may go, gateSoon how long a look counts at least.
+	// gateEvery is how long a look at the queue counts, and the pause before the next one while nobody may go; gateSoon is the least time between two.
 	gateEvery = 250 * time.Millisecond
 	gateSoon  = 50 * time.Millisecond
 )
 
 // NewGate makes a closed gate; Run opens it.
 func NewGate(b *Broker, ahead int, log *slog.Logger) *Gate {
-	return &Gate{broker: b, ahead: ahead, log: log, turns: make(chan struct{})}
+	return &Gate{broker: b, ahead: ahead, log: log, asks: make(chan chan<- struct{})}
 }
 
-// Run lets askers through until ctx ends.
+// Run lets askers through until ctx ends. While nobody asks it does not look.
 func (g *Gate) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		room, err := g.room(ctx)
-		if err != nil && ctx.Err() == nil {
-			g.log.Warn("can't tell how much waits behind ingest, will look again", "err", err)
-		}
-		g.admit(ctx, room)
-	}
-}
-
-// admit gives so many turns, for a while.
-func (g *Gate) admit(ctx context.Context, room int) {
-	over := time.NewTimer(gateEvery)
-	defer over.Stop()
-	soon := time.NewTimer(gateSoon)
-	defer soon.Stop()
-	for range room {
+	room, looked := 0, time.Time{}
+	for {
+		var ask chan<- struct{}
 		select {
-		case g.turns <- struct{}{}:
-		case <-over.C:
-			return
+		case ask = <-g.asks:
 		case <-ctx.Done():
 			return
 		}
-	}
-	next := soon.C
-	if room <= 0 {
-		next = over.C
-	}
-	select {
-	case <-next:
-	case <-ctx.Done():
+		for room <= 0 || time.Since(looked) >= gateEvery {
+			wait(ctx, gateSoon-time.Since(looked))
+			var err error
+			room, err = g.room(ctx)
+			looked = time.Now()
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				g.log.Warn("can't tell how much waits behind ingest, will look again", "err", err)
+			}
+			if room <= 0 {
+				wait(ctx, gateEvery)
+			}
+		}
+		room--
+		close(ask)
 	}
 }
 
@@ -78,8 +72,14 @@ func (g *Gate) wait(ctx context.Context) {
 	if g == nil {
 		return
 	}
+	turn := make(chan struct{})
 	select {
-	case <-g.turns:
+	case g.asks <- turn:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-turn:
 	case <-ctx.Done():
 	}
 }

@@ -13,6 +13,8 @@ type Topology struct {
 	Replicas int `json:"replicas"` // of each stream, 1 to 5; odd numbers make sense
 	// JobsMaxBytes bounds the work queue, 0: not at all. When it is full, publishers wait, from the GPUs back to ingest.
 	JobsMaxBytes int64 `json:"jobs_max_bytes,omitempty"`
+	// EventsMaxBytes bounds what subscribers can catch up on, 0: EventsMaxBytes of this package.
+	EventsMaxBytes int64 `json:"events_max_bytes,omitempty"`
 	// Engines whose consumers are declared; without any no consumer is, and services make their own.
 	Engines []string `json:"engines,omitempty"`
 	// Domain of JetStream, as it shows in the subjects of its API; "" for none.
@@ -35,6 +37,9 @@ func (t Topology) Declare() Declaration {
 	for _, s := range append(all[1:], all[0]) { // StreamJobs says that the rest is there
 		if s.Name == StreamJobs && t.JobsMaxBytes > 0 {
 			s.MaxBytes = t.JobsMaxBytes
+		}
+		if s.Name == StreamEvents && t.EventsMaxBytes > 0 {
+			s.MaxBytes = t.EventsMaxBytes
 		}
 		d.Streams = append(d.Streams, s)
 	}
