@@ -24,6 +24,7 @@ type commands struct {
 	Sweep     sweepCommand     `cmd:"" help:"Remove what only later conversions could have used again."`
 	Check     checkCommand     `cmd:"" help:"Say what the validator makes of files, without converting them."`
 	Engines   enginesCommand   `cmd:"" help:"Engines that convert."`
+	GPU       gpuCommand       `cmd:"" name:"gpu" help:"Show the GPUs of a running pipeline, lend them to other programs and take them back."`
 	Doctor    doctorCommand    `cmd:"" help:"Check that this machine has what pdfmill needs, and say what to do where it has not."`
 	Topology  topologyCommand  `cmd:"" help:"Compare, apply and export the streams and users that a cluster of servers needs."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`

@@ -18,8 +18,9 @@ const (
 // GPURequest asks a gpu-runner for its devices.
 type GPURequest struct {
 	Action  string  `json:"action"`
-	Device  string  `json:"device,omitempty"` // id; "" is every GPU
-	Seconds float64 `json:"seconds,omitempty"`
+	Host    string  `json:"host,omitempty"`    // whose GPUs; "" is everybody's. Others answer as if asked for their status
+	Device  string  `json:"device,omitempty"`  // id; "" is every GPU
+	Seconds float64 `json:"seconds,omitempty"` // of a loan: more than 0, at most LongestLoan
 }
 
 // GPUAnswer is one gpu-runner's answer.
@@ -31,10 +32,14 @@ type GPUAnswer struct {
 	Devices []GPUDevice `json:"devices"`
 }
 
+// KindHost is the Kind of the host's memory.
+const KindHost = "host"
+
 // GPUDevice is one device's books, in bytes.
 type GPUDevice struct {
 	ID        string `json:"id"`
 	Model     string `json:"model"`
+	Kind      string `json:"kind"` // gpu, mig (a part of one), sim (simulated), host (the host's memory, of which workers need some as well)
 	Total     int64  `json:"total"`
 	Used      int64  `json:"used"`
 	Strangers int64  `json:"strangers"`
@@ -43,5 +48,5 @@ type GPUDevice struct {
 	Free      int64  `json:"free"`
 	Workers   int    `json:"workers"`
 	Jobs      int    `json:"jobs"`
-	Closed    string `json:"closed,omitempty"`
+	Closed    string `json:"closed,omitempty"` // why nothing new starts there: lent, lost, in quarantine
 }

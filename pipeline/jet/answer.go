@@ -49,9 +49,9 @@ func (b *Broker) Answer(ctx context.Context, subject string, handle func(ctx con
 // ErrNobody says that nobody listens to a request.
 var ErrNobody = errors.New("nobody answers")
 
-// Ask sends a request to everybody who listens on a subject and returns the answers that come until quiet has passed since the last, or ctx has ended
-// after the first.
-func Ask[A any](ctx context.Context, b *Broker, subject string, request any, quiet time.Duration) ([]A, error) {
+// Ask sends a request to everybody who listens on a subject and returns the answers that come until there are as many as expected (0: nobody knows how
+// many), quiet has passed since the last, or ctx has ended after the first.
+func Ask[A any](ctx context.Context, b *Broker, subject string, request any, expected int, quiet time.Duration) ([]A, error) {
 	data, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", subject, err)
@@ -85,6 +85,8 @@ func Ask[A any](ctx context.Context, b *Broker, subject string, request any, qui
 		if err := json.Unmarshal(m.Data, &a); err != nil {
 			return answers, fmt.Errorf("ask %s: the answer is not understood: %w", subject, err)
 		}
-		answers = append(answers, a)
+		if answers = append(answers, a); len(answers) == expected {
+			return answers, nil
+		}
 	}
 }

@@ -32,6 +32,9 @@ func (l *lender) answer(ctx context.Context, data []byte) any {
 		return event.GPUAnswer{Host: l.host(), Error: fmt.Sprintf("the request is not understood: %v", err)}
 	}
 	a := event.GPUAnswer{Host: l.host()}
+	if r.Host != "" && r.Host != a.Host {
+		r.Action = event.GPUStatus
+	}
 	switch r.Action {
 	case event.GPULend:
 		if r.Seconds <= 0 || r.Seconds > event.LongestLoan.Seconds() {
@@ -53,7 +56,7 @@ func (l *lender) answer(ctx context.Context, data []byte) any {
 	}
 	for _, d := range l.scheduler.Snapshot() {
 		a.Devices = append(a.Devices, event.GPUDevice{
-			ID: d.Device, Model: d.Model, Total: d.Total, Used: d.Used, Strangers: d.Strangers, Residents: d.Residents, Reserved: d.Reserved,
+			ID: d.Device, Model: d.Model, Kind: d.Kind, Total: d.Total, Used: d.Used, Strangers: d.Strangers, Residents: d.Residents, Reserved: d.Reserved,
 			Free: d.Free, Workers: d.Workers, Jobs: d.Jobs, Closed: d.Closed,
 		})
 	}

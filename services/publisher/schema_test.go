@@ -155,6 +155,8 @@ func TestSchemasNameEveryField(t *testing.T) {
 	s := loadSchemas(t)
 	s.compare(t, "Converted", "#/components/schemas/Converted", reflect.TypeFor[event.Converted]())
 	s.compare(t, "Failed", "#/components/schemas/Failed", reflect.TypeFor[event.Failed]())
+	s.compare(t, "GPURequest", "#/components/schemas/GPURequest", reflect.TypeFor[event.GPURequest]())
+	s.compare(t, "GPUAnswer", "#/components/schemas/GPUAnswer", reflect.TypeFor[event.GPUAnswer]())
 
 	var classes []string
 	for _, c := range s.at("#/components/schemas/Class").(map[string]any)["enum"].([]any) {

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,9 +36,13 @@ func (s *Scheduler) Lend(ctx context.Context, device string, d time.Duration) (L
 	for {
 		s.mu.Lock()
 		busy, changed := s.occupied(loan.Devices), s.changed
+		stands := slices.ContainsFunc(loan.Devices, func(id string) bool { return !s.loans[id].IsZero() })
 		loan.Free = s.free(loan.Devices)
 		s.mu.Unlock()
-		if busy == 0 {
+		switch {
+		case !stands:
+			return loan, errors.New("the loan was ended before the memory was free")
+		case busy == 0:
 			return loan, nil
 		}
 		select {

@@ -66,6 +66,7 @@ func (s *Scheduler) releasing() bool {
 
 // Measure reads every device once and acts on it.
 func (s *Scheduler) Measure(ctx context.Context) {
+	began := time.Now()
 	var readings []devices.Reading
 	for _, m := range []devices.Meter{s.cfg.GPU, s.cfg.Host} {
 		if m == nil {
@@ -81,6 +82,7 @@ func (s *Scheduler) Measure(ctx context.Context) {
 		readings = append(readings, list...)
 	}
 	s.mu.Lock()
+	s.asOf = began
 	for _, r := range readings {
 		s.take(r)
 	}
@@ -184,7 +186,7 @@ func (s *Scheduler) strangers(book *ledger.Ledger, d *device) int64 {
 		if book.Works(r.holder) {
 			book.Using(r.holder, held)
 		} else {
-			s.measured(book, r, held)
+			others += s.measured(book, r, held)
 		}
 	}
 	if hidden && d.Kind != devices.KindHost {
@@ -201,19 +203,33 @@ func (s *Scheduler) strangers(book *ledger.Ledger, d *device) int64 {
 	return max(others, d.quiet)
 }
 
-// measured enters what an idle worker holds. The caller has the lock.
-func (s *Scheduler) measured(book *ledger.Ledger, r *room, held int64) {
-	if held == 0 {
-		return
+// measured enters what an idle worker holds, and returns what of that isn't believed yet: it counts as a stranger's. More than before is believed
+// only when it stays, since a worker gives back what a job took a moment after its result; and a reading from before the worker was loaded, or got its
+// latest job, says nothing. The caller has the lock.
+func (s *Scheduler) measured(book *ledger.Ledger, r *room, held int64) (doubtful int64) {
+	resident, _ := book.Held(r.holder)
+	switch {
+	case held == 0 || s.asOf.Before(r.used):
+		return max(0, held-resident)
+	case book != r.book(): // its host memory, beside the GPU
+		book.Loaded(r.holder, held)
+		return 0
+	case held <= resident || r.baseline == 0:
+		r.above = time.Time{}
+	default:
+		if r.above.Before(r.used) {
+			r.above = s.asOf
+		}
+		if s.asOf.Sub(r.above) < s.cfg.Settle {
+			return held - resident
+		}
 	}
 	book.Loaded(r.holder, held)
-	if book != r.book() {
-		return // its host memory, beside the GPU
-	}
-	if r.baseline == 0 {
+	if r.baseline == 0 || held < r.baseline {
 		r.baseline = held
 	}
 	r.engine.held = held
+	return 0
 }
 
 // await releases a room when the device shows that its process holds nothing any more. The caller has the lock.

@@ -135,6 +135,9 @@ func (l *lines) count(words string) int {
 	return strings.Count(l.all.String(), words)
 }
 
+// gates are documents that take until they are opened.
+var gates = []string{"slow", "slower", "endless"}
+
 const engineName = "null" // what a fakechild says it is
 
 // newRig starts it; change may change the configuration before that.
@@ -144,11 +147,14 @@ func newRig(t *testing.T, change func(*Config, *supervise.PoolConfig), all ...*c
 	for i, c := range all {
 		c.id, c.pids, c.total, c.each = fmt.Sprintf("card-%d", i), filepath.Join(r.dir, fmt.Sprintf("pids-%d", i)), 24*gib, resident
 		c.child.PIDFile = c.pids
-		c.child.SlowFile = map[string]string{"slow.pdf": filepath.Join(r.dir, "slow"), "slower.pdf": filepath.Join(r.dir, "slower")}
+		c.child.SlowFile = map[string]string{}
+		for _, gate := range gates {
+			c.child.SlowFile[gate+".pdf"] = filepath.Join(r.dir, gate)
+		}
 	}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	sc := Config{
-		GPU: r.cards, Host: hostMemory{}, Every: 5 * time.Millisecond, IdleUnload: time.Hour, Log: log,
+		GPU: r.cards, Host: hostMemory{}, Every: 5 * time.Millisecond, Settle: 100 * time.Millisecond, IdleUnload: time.Hour, Log: log,
 		Reserve: func(devices.Reading) int64 { return gib },
 	}
 	pc := supervise.PoolConfig{
@@ -176,8 +182,9 @@ func newRig(t *testing.T, change func(*Config, *supervise.PoolConfig), all ...*c
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		r.open("slow")
-		r.open("slower")
+		for _, gate := range gates {
+			r.open(gate)
+		}
 		_ = r.pool.Stop(context.Background())
 		pipelinetest.Eventually(r.t, "the books are empty at the end", func() bool {
 			return !slices.ContainsFunc(r.s.Snapshot(), func(d DeviceSnapshot) bool { return d.Workers+d.Jobs > 0 || d.Residents+d.Reserved > 0 })

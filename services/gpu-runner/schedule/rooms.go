@@ -21,7 +21,8 @@ type room struct {
 
 	info     supervise.Info // zero until it is loaded
 	baseline int64          // what it held when it was new
-	used     time.Time      // when it last got a job
+	used     time.Time      // when it last got a job, or was loaded
+	above    time.Time      // since when it has held more than is in the books, without a job; before used: it hasn't
 	left     time.Time      // when its process had ended; zero while it lives
 	seen     bool           // the driver has shown what it holds
 	estimate bool           // what it holds is not what the driver says

