@@ -14,6 +14,7 @@ from pdfmill_runner.failures import EngineError, FailureClass, classify
 from pdfmill_runner.fidelity import Policy, fidelity, without_running
 from pdfmill_runner.protocol import DEGRADED, FAILED, LOSSY, NO_TEXT, PLAIN, Convert, Page
 from pdfmill_runner.text.images import ImageFolder
+from pdfmill_runner.text.outline import Outline
 from pdfmill_runner.text.pages import Limits
 
 from . import culprit, options, paged, pictures
@@ -43,6 +44,7 @@ class Work:
         self._folder = ImageFolder(request.out_dir)
         self._limits = Limits()
         self._second = Second(document, request, progress)
+        self._outline = Outline(document.outline())
         self._policy = Policy()
         self._numbers = range(request.first, request.last + 1)
         self._bad: dict[int, EngineError] = {}
@@ -139,6 +141,8 @@ class Work:
         """Write a page: as marker made it, or as the text engine reads it when that has more of what is there."""
         layer = self._layers[n]
         text, bad = texts.get(n), self._bad.get(n)
+        if text is not None and self._request.options.output == "markdown":
+            text = self._outline.level(n, text)
         share = None if text is None else fidelity(layer, text)
         if text is None or bad is not None or (share is not None and share < self._policy.bound):
             second = self._second.read(n) if self._request.options.output == "markdown" else None

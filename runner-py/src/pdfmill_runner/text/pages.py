@@ -12,6 +12,7 @@ from pdfmill_runner.failures import EngineError, FailureClass
 from pdfmill_runner.protocol import DEGRADED, FAILED, NO_TEXT, PLAIN, TRUNCATED, Image, Page
 
 from . import images, lite, markdown
+from .outline import Outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ class PageRange:
         self._ends = time.monotonic() + request.deadline_seconds
         self._folder = images.ImageFolder(request.out_dir)
         self._looping = document.outline_loops()
+        self._outline = Outline(document.outline())
 
     @property
     def images(self) -> list[Image]:
@@ -163,7 +165,7 @@ class PageRange:
         return self._write(number, text, has_text=bool(text), shape=shape, warnings=warnings)
 
     def _write(self, number: int, text: str, *, has_text: bool, shape: PageShape, warnings: tuple[str, ...] = ()) -> Page:
-        text, was_cut = markdown.cut(text, self._limits.chars)
+        text, was_cut = markdown.cut(self._outline.level(number, text), self._limits.chars)
         if was_cut:
             warnings += (TRUNCATED,)
         if not has_text and shape.objects:  # a blank page lacks nothing

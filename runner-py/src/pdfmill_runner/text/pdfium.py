@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 1024  # the header must begin within these, as every reader has it
 MAX_OUTLINE = 100_000  # entries of an outline that are looked at
+MAX_ENTRIES = 10_000  # of an outline that are used
+MAX_TITLE = 4_096  # bytes of such an entry
 MAX_VISITED = 100_000  # objects of a page that are looked at, those inside forms too
 MAX_FORM_DEPTH = 5
 PICTURE_DPI = 150  # of a page that is drawn to be recognised: letters of 8 points have 16 pixels
@@ -40,6 +42,15 @@ class PageShape:
     paths: int = 0
     chars: int = 0
     image_pixels: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of an outline, of depth 1 and more, and the page that it leads to."""
+
+    page: int
+    title: str
+    depth: int
 
 
 class Document:
@@ -125,6 +136,31 @@ class Document:
                 mark = c.FPDFBookmark_GetNextSibling(self._doc.raw, mark)
         return False
 
+    def outline(self) -> list[Entry]:
+        """Return the entries that lead to pages, the first MAX_ENTRIES; none of an outline that refers to itself."""
+        if self.outline_loops():
+            return []
+        found: list[Entry] = []
+        waiting = [(c.FPDFBookmark_GetFirstChild(self._doc.raw, None), 1)]
+        seen = 0
+        while waiting and seen < MAX_ENTRIES:
+            mark, depth = waiting.pop()
+            while mark and seen < MAX_ENTRIES:
+                seen += 1
+                page = self._leads_to(mark)
+                if page is not None:
+                    found.append(Entry(page, _title(mark), depth))
+                waiting.append((c.FPDFBookmark_GetFirstChild(self._doc.raw, mark), depth + 1))
+                mark = c.FPDFBookmark_GetNextSibling(self._doc.raw, mark)
+        return found
+
+    def _leads_to(self, mark: Any) -> int | None:  # noqa: ANN401 - a handle of the C library
+        place = c.FPDFBookmark_GetDest(self._doc.raw, mark)
+        if not place and (action := c.FPDFBookmark_GetAction(mark)):
+            place = c.FPDFAction_GetDest(self._doc.raw, action)
+        index: int = c.FPDFDest_GetDestPageIndex(self._doc.raw, place) if place else -1
+        return index + 1 if index >= 0 else None
+
     def extract(self, numbers: list[int]) -> bytes:
         """Return a new PDF of only these pages, in this order, without outline or password."""
         new = pypdfium2.PdfDocument.new()
@@ -145,6 +181,15 @@ class Document:
         if not page:
             raise EngineError(FailureClass.PDF_CORRUPT, f"page {number} could not be loaded", page=number)
         return page
+
+
+def _title(mark: Any) -> str:  # noqa: ANN401 - a handle of the C library
+    size: int = c.FPDFBookmark_GetTitle(mark, None, 0)
+    buffer = ctypes.create_string_buffer(min(size, MAX_TITLE))
+    if size > MAX_TITLE:
+        return ""
+    c.FPDFBookmark_GetTitle(mark, buffer, size)
+    return buffer.raw[: max(size - 2, 0)].decode("utf-16-le", errors="replace")
 
 
 def one_line(text: str) -> bytes:
