@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench clean fuzz tools test-faults soak
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz tools test-faults soak
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -108,6 +108,10 @@ soak:
 
 bench: build
 	cd bench && $(GO) run . $(ARGS)
+
+# The ledger against fixed pools of workers, in simulated time: ARGS='-long -page ../docs/vram.md' for a million jobs, and the documentation.
+bench-vram:
+	cd bench && $(GO) run ./vram $(ARGS)
 
 clean:
 	rm -rf bin bench/out $(CACHE)
