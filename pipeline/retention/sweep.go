@@ -145,7 +145,7 @@ func (s *sweep) ranges(ctx context.Context) error {
 	if !s.DryRun {
 		for id, j := range jobs {
 			mark := job.Job{ID: id}.SweepMark(max(j.top+1, s.now.Unix()))
-			if _, err := object.PutBytes(ctx, s.store, s.Bucket, mark, []byte("swept\n"), object.Put{ContentType: "text/plain"}); err != nil {
+			if _, err := object.PutBytes(ctx, s.store, s.Bucket, mark, nil, object.Put{}); err != nil {
 				return err
 			}
 			j.marks = append(j.marks, mark)
