@@ -58,6 +58,9 @@ func kinds(faults []injection) string {
 		}
 		counts[kind]++
 	}
+	if len(faults) == 0 {
+		return "none"
+	}
 	slices.Sort(order)
 	for i, kind := range order {
 		order[i] = fmt.Sprintf("%d × %s", counts[kind], kind)

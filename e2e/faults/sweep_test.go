@@ -28,7 +28,7 @@ func (a *aging) look() error {
 			return ignoreGone(err)
 		}
 		name, _ := filepath.Rel(a.dir, path)
-		kind := ""
+		var kind string
 		switch {
 		case strings.HasPrefix(name, "source/") && strings.HasSuffix(name, ".pdf"):
 			kind = "source"
@@ -106,12 +106,12 @@ func TestSweepUnderLoad(t *testing.T) {
 				return false
 			}
 		})
-		underLoad := fmt.Sprint(aged.gone)
+		underLoad := fmt.Sprintf("%d sources and %d results swept under load", aged.gone["source"], aged.gone["result"])
 		c.settle()
 		for i := range replicas {
 			c.replica("publisher", i).terminate() // what the checker sees must not go while it looks
 		}
-		if v := c.verify(fmt.Sprintf("sweeps under load, %s", withReplicas(replicas))); v.Failed != 0 {
+		if v := c.verify(underLoad + ", " + withReplicas(replicas)); v.Failed != 0 {
 			t.Errorf("%d documents failed", v.Failed)
 		}
 		c.settle()
@@ -121,6 +121,6 @@ func TestSweepUnderLoad(t *testing.T) {
 			}
 			return len(aged.seen) == 0
 		})
-		t.Logf("swept under load: %s; in all: %v", underLoad, aged.gone)
+		t.Logf("%s; in all %v", underLoad, aged.gone)
 	})
 }

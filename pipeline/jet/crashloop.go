@@ -36,7 +36,7 @@ func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Log
 	defer group.Wait()
 	group.Go(func() {
 		left := stranded{broker: b}
-		left.run(ctx, log, func(seq uint64) error { return b.buryMessage(ctx, seq, MaxDeliver, version, log) })
+		left.run(ctx, log, func(seq uint64) error { return b.comeAgain(ctx, seq, version, log) })
 	})
 	pull(ctx, consumer, log, nil, func(msg jetstream.Msg) {
 		if err := b.buryCrashLoop(ctx, msg.Data(), version, log); err != nil {

@@ -96,7 +96,7 @@ func TestEachRoleMayOnly(t *testing.T) {
 	own := func(stage string, more ...string) []string {
 		return append(more, "take "+stage, "ack "+stage, "consume "+stage, "dead "+stage, "failed", "status", "read status", "cancel", "follow events")
 	}
-	sweeper := []string{"read job", "delete job", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher", "rendered"}
+	sweeper := []string{"read job", "delete job", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher", "drop", "ingested", "range", "rendered"}
 	allowed := map[string][]string{
 		"gateway":    {"drop", "drop in a lane"},
 		"ingest":     append(own("ingest", "drop", "drop in a lane", "ingested", "taken", "lease", "read taken"), sweeper...),

@@ -5,33 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// strandedEvery is how often stranded messages are looked for. One is buried when two looks in a row find it.
+// strandedEvery is how often stranded messages are looked for. One is dealt with when two looks in a row find it.
 var strandedEvery = 30 * time.Second
 
-// stranded finds messages that their consumer has left behind: delivered as often as allowed, with the advisory that should say so lost together with the
-// server. A work queue keeps them for ever, and nobody is given them again.
+// stranded finds messages that their consumer has left behind, together with a server that was killed: delivered as often as allowed, with the advisory that should
+// say so lost; or acknowledged, with their removal lost. A work queue keeps them for ever, and nobody is given them again.
 type stranded struct {
 	broker *Broker
 	before map[uint64]bool // found by the last look
 }
 
 // run looks until ctx ends.
-func (s *stranded) run(ctx context.Context, log *slog.Logger, bury func(seq uint64) error) {
+func (s *stranded) run(ctx context.Context, log *slog.Logger, deal func(seq uint64) error) {
 	for ctx.Err() == nil {
-		if err := s.look(ctx, bury); err != nil && ctx.Err() == nil {
+		if err := s.look(ctx, deal); err != nil && ctx.Err() == nil {
 			log.Warn("could not look for stranded messages", "err", err)
 		}
 		wait(ctx, strandedEvery)
 	}
 }
 
-// look calls bury for each message that is stranded for sure.
-func (s *stranded) look(ctx context.Context, bury func(seq uint64) error) error {
+// look calls deal for each message that is stranded for sure.
+func (s *stranded) look(ctx context.Context, deal func(seq uint64) error) error {
 	stream, err := s.broker.js.Stream(ctx, StreamJobs)
 	if err != nil {
 		return missing("stream "+StreamJobs, err)
@@ -48,13 +50,52 @@ func (s *stranded) look(ctx context.Context, bury func(seq uint64) error) error 
 	}
 	for seq := range found {
 		if s.before[seq] { // else its acknowledgement may just be on its way from the consumer to the stream
-			if err := bury(seq); err != nil {
+			if err := deal(seq); err != nil {
 				return err
 			}
 			delete(found, seq)
 		}
 	}
 	s.before = found
+	return nil
+}
+
+// againHeader marks a message that was stranded before.
+const againHeader = "Pdfmill-Stranded"
+
+// comeAgain has a stranded message worked on once more, as a new one: perhaps it was done, and is found to be, and a dead letter would give its job a second end. One
+// that is stranded again is buried.
+func (b *Broker) comeAgain(ctx context.Context, seq uint64, version string, log *slog.Logger) error {
+	stream, err := b.js.Stream(ctx, StreamJobs)
+	if err != nil {
+		return missing("stream "+StreamJobs, err)
+	}
+	raw, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
+	}
+	q := queued(raw)
+	over, err := b.over(ctx, q.Work, raw.Time)
+	if err != nil {
+		return err
+	}
+	if over || raw.Header.Get(againHeader) != "" {
+		return b.buryMessage(ctx, seq, MaxDeliver, version, log)
+	}
+	m := nats.NewMsg(raw.Subject)
+	m.Data = raw.Data
+	m.Header.Set(jetstream.MsgIDHeader, messageID(raw.Header, seq)+":again")
+	m.Header.Set(againHeader, strconv.FormatUint(seq, 10))
+	if _, err := b.js.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("publish message %d of %s again: %w", seq, StreamJobs, err)
+	}
+	if err := removed(stream.DeleteMsg(ctx, seq), seq); err != nil {
+		return err
+	}
+	log.Warn("a message that its consumer has left behind comes again", "stage", q.Stage, "job", q.Work.ID, "source", q.Work.Source.Path())
 	return nil
 }
 
