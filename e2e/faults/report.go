@@ -47,7 +47,7 @@ func longestStall(faults []injection, events []time.Time) time.Duration {
 	return longest
 }
 
-// kinds counts the faults by kind: of crash points, by stage.
+// kinds counts the faults by kind: of crash points, by stage; of clocks, by how much.
 func kinds(faults []injection) string {
 	counts := map[string]int{}
 	var order []string

@@ -21,7 +21,7 @@ func TestClockSteps(t *testing.T) {
 			t.Helper()
 			for _, kind := range kinds {
 				c.weather(kind, by, 0)
-				c.caused(fmt.Sprintf("clock of %s set %+.0f min", kind, by.Minutes()))
+				c.caused(fmt.Sprintf("clock set %+.0f min/%s", by.Minutes(), kind))
 			}
 		}
 		fair := func(kinds ...string) {
