@@ -186,7 +186,8 @@ func (g *grants) sweeper() {
 	durable := crashLoops().Durable
 	g.ask("CONSUMER.CREATE."+StreamAdvisories+"."+durable, "STREAM.INFO."+StreamJobs, "CONSUMER.LIST."+StreamJobs, "STREAM.MSG.GET."+StreamJobs, "STREAM.MSG.DELETE."+StreamJobs)
 	g.consume(StreamAdvisories, durable)
-	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectDropped, event.SubjectIngested, event.SubjectRendered) // what is stranded comes again
+	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectRendered)
+	g.publish(append(dropping(), event.SubjectIngested)...) // what is stranded comes again
 	g.ranges()
 }
 
