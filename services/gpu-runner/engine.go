@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -105,11 +104,12 @@ func command(name string, c Config, cache, python string, l supervise.Launch, wo
 		}
 	default:
 		env.More = map[string]string{"PYTHONDONTWRITEBYTECODE": os.Getenv("PYTHONDONTWRITEBYTECODE")}
-		if c.MemoryLimit > 0 {
-			env.More["PDFMILL_MEMORY_LIMIT"] = strconv.FormatInt(c.MemoryLimit, 10)
-		}
 	}
-	return supervise.Command{Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List()}
+	made := supervise.Command{Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List()}
+	if name == job.EngineText {
+		made.Memory = c.MemoryLimit
+	}
+	return made
 }
 
 // ready reports why no worker can take a range.

@@ -31,7 +31,7 @@ type Config struct {
 	TimeoutBase time.Duration `name:"range-timeout" env:"PDFMILL_RANGE_TIMEOUT" default:"30s" help:"Work time a range may take, whatever its length …"`
 	TimeoutPage time.Duration `name:"page-timeout" env:"PDFMILL_PAGE_TIMEOUT" default:"5s" help:"… and for each of its pages on top."`
 	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"30s" help:"Time a worker may go without a sign of progress."`
-	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of memory a worker of a CPU engine may allocate; 0: no limit."`
+	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of data that a worker of the text engine may have (RLIMIT_DATA); 0: no limit."`
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
@@ -207,7 +207,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.gpus != nil {
 		loops = append(loops, &lender{s})
 	}
-	return lifecycle.Run(ctx, s.log, loops...)
+	return lifecycle.Run(ctx, s.platform.Log, loops...)
 }
 
 // engineService runs one engine's workers and the loops of its lanes.
@@ -237,7 +237,7 @@ func (e *engineService) Run(ctx context.Context) error {
 	for _, lane := range jet.Lanes() {
 		lanes = append(lanes, &laneService{lane: lane, engineService: e})
 	}
-	return lifecycle.Run(ctx, s.log, lanes...)
+	return lifecycle.Run(ctx, s.platform.Log, lanes...)
 }
 
 // laneService consumes one lane. Each lane holds as many ranges as there are workers and one more, whose source is fetched meanwhile; who goes first

@@ -184,6 +184,9 @@ func (s *Scheduler) strangers(book *ledger.Ledger, d *device) int64 {
 		r.estimate, r.seen = false, true
 		others -= held
 		if book.Works(r.holder) {
+			if s.asOf.Before(r.used) {
+				continue // what it held then may have been for the job before
+			}
 			book.Using(r.holder, held)
 		} else {
 			others += s.measured(book, r, held)

@@ -15,6 +15,9 @@ type Command struct {
 	Args []string // without the program's name
 	Env  []string // NAME=value; see Environment
 	Dir  string   // working directory; "" is "/"
+	// Memory is how many bytes of data the program may have (RLIMIT_DATA: its heap and private mappings); 0: as many as it likes. It is none for
+	// programs that use a GPU, which map far more than they use.
+	Memory int64
 }
 
 // TokenVariable names the environment variable that marks a worker as ours; a later run finds stale workers by it.

@@ -32,8 +32,11 @@ func isolate(cmd *exec.Cmd) {
 }
 
 // expendable bounds what a child may use and offers it to the kernel first. Best effort: the service works without. There is no limit on address
-// space here, because a CUDA process reserves far more of it than it uses.
-func expendable(pid int) {
+// space here, because a CUDA process reserves far more of it than it uses. memory is that of Command.
+func expendable(pid int, memory int64) {
+	if memory > 0 {
+		_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(memory), Max: uint64(memory)}, nil) //nolint:gosec // it is positive
+	}
 	_ = os.WriteFile(procPath(pid, "oom_score_adj"), []byte(strconv.Itoa(oomScore)), 0)
 	_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: maxFiles, Max: maxFiles}, nil)
 	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) // a core of a GPU process is many gigabytes

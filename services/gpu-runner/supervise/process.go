@@ -247,7 +247,7 @@ func (p *Process) own(started chan<- error) {
 	p.info.PID, p.info.StartedAt = pid, time.Now()
 	p.log = p.cfg.Log.With("worker", p.cfg.Name, "pid", pid)
 	p.writer = protocol.NewWriter(p.requests)
-	expendable(pid)
+	expendable(pid, p.cfg.Command.Memory)
 	if err := p.cfg.Registry.remember(pid, p.token); err != nil {
 		p.log.Warn("this worker can't be found by a later run", "error", err)
 	}

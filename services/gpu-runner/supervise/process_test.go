@@ -136,6 +136,31 @@ func TestStartRefusesWhatMustNotRun(t *testing.T) {
 	}
 }
 
+func TestAWorkerIsBounded(t *testing.T) {
+	cfg := config(fakechild.Config{})
+	cfg.Command.Memory = 1 << 40
+	limits := func(p *Process) string {
+		raw, err := os.ReadFile(procPath(p.Info().PID, "limits"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(string(raw)), " ")
+	}
+	bounded := limits(start(t, cfg))
+	for _, line := range []string{"Max data size 1099511627776 1099511627776 bytes", "Max open files 4096 4096 files", "Max core file size 0 0 bytes"} {
+		if !strings.Contains(bounded, line) {
+			t.Errorf("no %q in %s", line, bounded)
+		}
+	}
+	cfg.Command.Memory = 0
+	if l := limits(start(t, cfg)); !strings.Contains(l, "Max data size unlimited") {
+		t.Errorf("bounded although nobody asked: %s", l)
+	}
+	if score, err := os.ReadFile(procPath(start(t, cfg).Info().PID, "oom_score_adj")); err != nil || strings.TrimSpace(string(score)) != "500" {
+		t.Errorf("oom_score_adj %s, %v", score, err)
+	}
+}
+
 func TestNothingIsInherited(t *testing.T) {
 	t.Setenv("NATS_PASSWORD", "secret")
 	p := start(t, config(fakechild.Config{}))

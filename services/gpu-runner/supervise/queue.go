@@ -127,11 +127,10 @@ func (p *Pool) hopeless(isolated bool) error {
 	if last == nil {
 		return nil
 	}
-	class := failure.Unhealthy
-	if failure.ClassOf(last, "") == failure.EngineMissing {
-		class = failure.EngineMissing
+	if failure.ClassOf(last, "") == failure.EngineMissing { // what is missing says it all: that it was looked for again and again doesn't matter
+		return failure.New(failure.EngineMissing, "find a worker of engine", p.cfg.Engine, last)
 	}
-	return failure.New(class, "find a worker of engine", p.cfg.Engine, fmt.Errorf("all are in quarantine: %w", last))
+	return failure.New(failure.Unhealthy, "find a worker of engine", p.cfg.Engine, fmt.Errorf("all are in quarantine: %w", last))
 }
 
 func (p *Pool) view() View {

@@ -434,7 +434,7 @@ func (c *serverChild) own(cmd *exec.Cmd, token string, output, outputIn *os.File
 	defer close(c.done)
 	c.pid = cmd.Process.Pid
 	log := c.cfg.Log.With("server", c.cfg.Name, "pid", c.pid)
-	expendable(c.pid)
+	expendable(c.pid, 0)
 	if err := c.cfg.Registry.remember(c.pid, token); err != nil {
 		log.Warn("this server can't be found by a later run", "error", err)
 	}
