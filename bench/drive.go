@@ -126,11 +126,17 @@ func flood(ctx context.Context, d *daemon, clients int, documents []document) (f
 		return err
 	})
 	group.Go(func() error {
-		ended := map[string]bool{}
+		ended, wanted := map[string]bool{}, map[string]bool{} // the stream tells of everything, also of earlier documents
+		for _, one := range documents {
+			wanted[v.bucket+"/"+one.key] = true
+		}
 		for len(ended) < len(documents) {
 			a, err := v.next(each)
 			if err != nil {
 				return fmt.Errorf("%d of %d documents have ended: %w", len(ended), len(documents), err)
+			}
+			if !wanted[a.source] {
+				continue
 			}
 			if !ended[a.source] && a.subject != "pdf.converted" {
 				f.failed++

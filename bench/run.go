@@ -26,6 +26,7 @@ func benchmarks() []benchmark {
 		{"null", "1-page PDFs of 100 KB through all stages, engine `null`, durable", "median ≥ 100 documents/s", measureNull},
 		{"text", "ordinary files of the corpus, engine `text`, against a bare pool of processes", "median ≥ 0.5 × the pool", measureText},
 		{"turns", "10 documents of a source after a crowd of another's, engine `null`", "≤ 5 × what they take alone", measureTurns},
+		{"check", "`pdfmill check` of many files, on all cores, against native PDFium (pypdfium2) on the same", "median ≥ 0.4 × native", measureCheck},
 		{"quality", "`pdfmill convert` on corpus/gt against liteparse alone", "not below it in text, headings or tables", measureQuality},
 	}
 }

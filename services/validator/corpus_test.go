@@ -1,13 +1,19 @@
 package validator_test
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/facts"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
@@ -91,24 +97,141 @@ var verdicts = map[string][]failure.Class{
 	"exotic":                  {"", failure.PDFCorrupt, failure.LimitPages, failure.LimitPageSize, failure.LimitTime, failure.LimitMemory, failure.LimitPixels, failure.LimitObjects, failure.LimitContent, failure.LimitChars, failure.LimitNesting, failure.LimitPageTime},
 }
 
+// tableFile has the verdict of each file of the corpus that pdfmill is developed with: file, class of the refusal, classes of failed pages.
+const tableFile = "testdata/verdicts.csv"
+
+// table reads it. With PDFMILL_FIGURES set, the test writes it anew, and the figures of each file beside it.
+func table(t *testing.T) map[string]string {
+	t.Helper()
+	rows, err := csv.NewReader(bytes.NewReader(read(t, tableFile))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := map[string]string{}
+	for _, row := range rows[1:] {
+		verdict[row[0]] = row[1]
+	}
+	return verdict
+}
+
+// sums is a verdict in a word: ok, the class of the refusal, or ok but for the classes of its failed pages.
+func sums(err error, f facts.Facts) string {
+	if class := failure.ClassOf(err, ""); class != "" {
+		return string(class)
+	}
+	var lost []string
+	for _, p := range f.Failed {
+		if !slices.Contains(lost, string(p.Class)) {
+			lost = append(lost, string(p.Class))
+		}
+	}
+	return strings.Join(append([]string{"ok"}, lost...), " but ")
+}
+
+// Every file has a verdict of its class, and the one that the table says, within the bounds of time and memory. Where its figures are wanted, each gets a probe of
+// its own, so that the memory is its own.
 func TestEveryFileOfTheCorpusGetsItsVerdict(t *testing.T) {
-	inspector := newInspector(t, validator.DefaultLimits())
-	refused := 0
+	limits, how := patient(), probes(t)
+	if os.Getenv("PDFMILL_FIGURES") != "" {
+		how.Recycle = 1
+	}
+	inspector, err := validator.NewInspector(how, limits, validator.Policies{}, secret.NewStore(secret.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inspector.Close()
+	known, refused := table(t), 0
+	var verdictRows, figures strings.Builder
 	for _, d := range corpus(t) {
-		r, err := inspector.Check(t.Context(), validator.Request{Path: d.path}, 32)
-		if err != nil {
-			t.Fatalf("%s: %v", filepath.Base(d.path), err) // this machine's trouble, which the other files would share
+		name, began := filepath.Base(d.path), time.Now()
+		found, err := inspector.Inspect(t.Context(), validator.Request{Path: d.path, Thumbnail: 320})
+		if err != nil && !failure.Permanent(err) {
+			t.Fatalf("%s: %v", name, err) // this machine's trouble, which the other files would share
 		}
-		if !slices.Contains(verdicts[d.class], r.Class) {
-			t.Errorf("%s (%s): %q %s", filepath.Base(d.path), d.class, r.Class, r.Message)
+		class, verdict := failure.ClassOf(err, ""), sums(err, found.Facts)
+		if !slices.Contains(verdicts[d.class], class) {
+			t.Errorf("%s (%s): %v", name, d.class, err)
 		}
-		if r.Class != "" {
+		if want, ok := known[name]; ok && verdict != want {
+			t.Errorf("%s: %s, the table says %s (%v, failed %v)", name, verdict, want, err, found.Facts.Failed)
+		}
+		if class != "" {
 			refused++
-			t.Logf("%-45s %-12s %.3f s  %s", filepath.Base(d.path), r.Class, r.Seconds, r.Message)
 		}
+		took := time.Since(began)
+		if most := limits.MaxTime + limits.FactsTime + 4*limits.MaxPageTime; took > most || found.Memory > limits.MaxMemory {
+			t.Errorf("%s took %s and %d bytes, the bounds are %s and %d", name, took, found.Memory, most, limits.MaxMemory)
+		}
+		fmt.Fprintf(&verdictRows, "%s,%s\n", name, verdict)
+		fmt.Fprintf(&figures, "| %s | %s | %s | %d | %.2f | %d |\n", name, d.class, verdict, found.Facts.Pages, took.Seconds(), found.Memory>>20)
 	}
 	if refused == 0 {
 		t.Error("nothing was refused: is this the corpus?")
+	}
+	if dir := os.Getenv("PDFMILL_FIGURES"); dir != "" {
+		write(t, tableFile, "file,verdict\n"+verdictRows.String())
+		write(t, filepath.Join(dir, "corpus.rows"), figures.String())
+	}
+}
+
+// patient limits are those that everybody has, but for time: a verdict is the same however busy the machine is.
+func patient() validator.Limits {
+	l := validator.DefaultLimits()
+	l.MaxTime, l.MaxPageTime = 5*time.Minute, 5*time.Minute
+	return l
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// However many bombs are in flight at once, the process that hosts the sandboxes stays small: it holds questions and answers.
+func TestTheHostStaysSmallUnderManyBombs(t *testing.T) {
+	const bombs, growth = 24, 48 << 20 // bytes
+	crowd := plain(3)
+	crowd.pages[1] = page(300, 100, 1001)
+	crowd.streams[1001] = [2]string{"", strings.Repeat("0 0 m 5 5 l S ", 900_000)}
+	text := plain(2)
+	text.pages[1] = page(300, 100, 1001)
+	text.streams[1001] = [2]string{"", "BT /F1 12 Tf " + strings.Repeat("(boom) Tj ", 300_000) + "ET"}
+	paths := []string{crowd.write(t, "crowd.pdf"), text.write(t, "text.pdf")}
+	for _, d := range corpus(t) {
+		if strings.Contains(d.path, "bomb") {
+			paths = append(paths, d.path)
+		}
+	}
+	limits, how := validator.DefaultLimits(), probes(t)
+	how.Probes = 6
+	inspector, err := validator.NewInspector(how, limits, validator.Policies{}, secret.NewStore(secret.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inspector.Close()
+	if err := inspector.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	group, ctx := errgroup.WithContext(t.Context())
+	for n := range bombs {
+		group.Go(func() error {
+			r, err := inspector.Check(ctx, validator.Request{Path: paths[n%len(paths)], Thumbnail: 320}, 32)
+			if err == nil && r.Class == "" && len(r.Facts.Failed) == 0 && !strings.Contains(r.Input, "giant") {
+				return fmt.Errorf("%s: nothing was found wrong with it", r.Input)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&now) // what was taken from the system is kept for a while: it is the most that was needed at once
+	if grown := int64(now.Sys) - int64(before.Sys); grown > growth {
+		t.Errorf("%d bombs at once made it %d bytes larger, the bound is %d", bombs, grown, growth)
 	}
 }
 

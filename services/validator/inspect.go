@@ -64,6 +64,7 @@ type Request struct {
 type Finding struct {
 	Facts     facts.Facts
 	Thumbnail []byte // PNG
+	Memory    int64  // bytes that the sandbox has taken
 	// Repaired is the path of the copy that goes on instead of the original; whoever asked removes it. "": the original does.
 	Repaired string
 }
@@ -100,8 +101,8 @@ func (i *Inspector) Inspect(ctx context.Context, r Request) (Finding, error) {
 func (i *Inspector) open(ctx context.Context, r Request, seen sight) (Finding, error) {
 	var found Finding
 	passwords, unknown := i.passwords(r.PasswordRef)
-	var err error
-	found.Facts, found.Thumbnail, err = i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail, Readable: r.Readable})
+	inside, err := i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail, Readable: r.Readable})
+	found.Facts, found.Thumbnail, found.Memory = inside.Facts, inside.Thumbnail, inside.Memory
 	switch {
 	case errors.Is(err, sandbox.ErrPassword):
 		return found, i.locked(r, seen, len(passwords), unknown)

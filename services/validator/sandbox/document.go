@@ -39,7 +39,7 @@ func (p *probe) answer(q question) {
 		p.say(answer{Code: codeUnopened, Detail: err.Error()})
 		return
 	}
-	l.meter = &meter{file: file, size: info.Size(), bound: q.Bounds.Content}
+	l.meter = &meter{file: file, size: info.Size(), bound: q.Bounds.Content, chars: q.Bounds.Chars}
 	found, err := l.open()
 	if err != nil {
 		l.refused(err)
@@ -184,8 +184,8 @@ func (l *look) broken(detail string) {
 	if l.memory.denied.Load() {
 		a.Code = codeOutOfRoom
 	}
-	if l.at > 0 && l.meter.over {
-		a.Failed = l.contentBomb()
+	if l.at > 0 {
+		a.Failed = l.bomb()
 	}
 	l.say(a)
 }

@@ -25,25 +25,32 @@ type Document struct {
 	Readable  bool     // look how readable each page's text is, and how much of the page images cover
 }
 
+// Sight is what was found of a document.
+type Sight struct {
+	Facts     facts.Facts
+	Thumbnail []byte // PNG
+	Memory    int64  // bytes that the largest sandbox which looked at it has taken, by then
+}
+
 // Inspect opens a document and looks into its pages. A page that can't be loaded or breaks a bound is in Facts.Failed, also when it took the probe with it.
 //
 // The error wraps ErrPassword, ErrHandler or ErrFormat, or is a *failure.Error: limit-time or limit-memory, when opening the document broke that bound
 // in a fresh probe; pdf-corrupt, when it broke the sandbox; unhealthy when no probe can be had.
-func (p *Pool) Inspect(ctx context.Context, d Document) (facts.Facts, []byte, error) {
+func (p *Pool) Inspect(ctx context.Context, d Document) (Sight, error) {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return facts.Facts{}, nil, fmt.Errorf("wait for a PDFium probe: %w", ctx.Err())
+		return Sight{}, fmt.Errorf("wait for a PDFium probe: %w", ctx.Err())
 	}
 	t := &talk{pool: p, document: d, from: 1}
 	for fresh := false; ; fresh = true {
 		c, err := p.take(ctx, fresh)
 		if err != nil {
-			return facts.Facts{}, nil, err
+			return Sight{}, err
 		}
 		if over, err := t.hold(ctx, c); over {
-			return t.facts, t.thumbnail, err
+			return Sight{t.facts, t.thumbnail, t.memory}, err
 		}
 	}
 }
@@ -55,6 +62,7 @@ type talk struct {
 	facts     facts.Facts
 	opened    bool
 	thumbnail []byte
+	memory    int64
 	from      int // first page that nothing is known of
 	breaks    int // pages that took a probe with them
 }
@@ -79,6 +87,7 @@ func (t *talk) hold(ctx context.Context, c *child) (over bool, err error) {
 	}
 	for limit := config.Limit; ; limit = config.PageLimit { // opening has a bound of its own
 		a, err := c.await(ctx, limit)
+		t.memory = max(t.memory, a.Memory)
 		switch {
 		case ctx.Err() != nil:
 			return true, fmt.Errorf("inspect document: %w", ctx.Err())
@@ -154,6 +163,7 @@ func (t *talk) picture(ctx context.Context, c *child) bool {
 		return true
 	}
 	a, err := c.await(ctx, thumbnailWait)
+	t.memory = max(t.memory, a.Memory)
 	if err != nil || a.Code != codeThumbnail {
 		return false
 	}

@@ -13,7 +13,6 @@ type memory struct {
 	bound  int64        // bytes
 	denied atomic.Bool  // the sandbox has asked for more than its bound
 	size   atomic.Int64 // bytes that the instance has taken, which it never gives back
-	peak   atomic.Int64 // bytes, of all instances
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -37,7 +36,6 @@ func (r *region) Reallocate(size uint64) []byte {
 		return nil
 	}
 	r.owner.size.Store(int64(size))
-	r.owner.peak.Store(max(r.owner.peak.Load(), int64(size)))
 	return r.buf[:size:size]
 }
 

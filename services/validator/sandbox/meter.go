@@ -23,12 +23,14 @@ var errTooLarge = errors.New("the stream inflates to more than a page may have")
 type meter struct {
 	file  *os.File
 	size  int64
+	chars int   // that a page may show
 	bound int64 // bytes that may come out of the streams between two calls of reset
 	pos   int64
 
 	content int64 // bytes that came out since reset
 	shown   int64 // of them, those between the brackets of strings: about as many as the characters of a page
 	uses    int   // of forms and images, by the content of the page, since reset
+	texts   int   // operators that show text, since reset
 	over    bool  // the bound was broken since reset
 	opened  bool  // pages are read; before, all that PDFium inflates are the tables of the document, each by itself
 
@@ -39,7 +41,16 @@ type meter struct {
 }
 
 // reset begins with another page.
-func (m *meter) reset() { m.content, m.shown, m.uses, m.over, m.opened = 0, 0, 0, false, true }
+func (m *meter) reset() {
+	m.content, m.shown, m.uses, m.texts, m.over, m.opened = 0, 0, 0, 0, false, true
+}
+
+// crowded reports whether the page shows so much text that PDFium would take long to find that out. A stream that is no content, and makes the meter count
+// nonsense, does not show it in so many pieces.
+func (m *meter) crowded() bool {
+	const pieces, times = 10_000, 2
+	return m.texts > pieces && m.shown > times*int64(m.chars)
+}
 
 const (
 	// maxUses is how many uses of forms are followed, maxCopies how often they can repeat a form however they are nested: three by three by two.
@@ -57,7 +68,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.file.ReadAt(p, m.pos)
 	if n > 0 && m.bound > 0 {
 		m.measure(p[:n])
-		if m.over {
+		if m.over || m.crowded() {
 			return 0, errTooLarge
 		}
 	}
@@ -122,6 +133,7 @@ func (m *meter) measure(data []byte) {
 	}
 	m.blind = m.blind || !whole
 	m.shown += show.inside
+	m.texts += show.texts
 	if containsAny(head, "/Form") {
 		m.nested += show.uses
 		m.formShown = max(m.formShown, show.inside)
@@ -161,6 +173,7 @@ func inflate(body io.Reader, layers int, bound int64, w io.Writer) (n int64, who
 type shows struct {
 	inside  int64
 	uses    int
+	texts   int  // operators Tj and TJ
 	mapping bool // it is a map of characters, not content
 
 	begun   bool
@@ -206,6 +219,8 @@ func (s *shows) Write(p []byte) (int, error) {
 			s.hex = true
 		case c == 'o' && s.last[1] == 'D' && !letter(s.last[0]):
 			s.uses++
+		case (c == 'j' || c == 'J') && s.last[1] == 'T' && !letter(s.last[0]):
+			s.texts++
 		}
 		s.last = [2]byte{s.last[1], c}
 	}

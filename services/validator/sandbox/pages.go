@@ -20,9 +20,6 @@ const (
 	maxVisited = 200
 	// suspicious is the inflated content, in bytes, from which PDFium counts the characters of a page whatever that costs.
 	suspicious = 1 << 20
-	// crowded times the limit of characters is what an estimate must say, on a page of manyObjects, to be believed.
-	crowded     = 2
-	manyObjects = 10_000
 	// samplePages are the first pages with text, of which the fonts and the language are looked at, until there is enough of it.
 	samplePages = 5
 )
@@ -121,8 +118,8 @@ func (l *look) load(p *facts.Page, spent *time.Duration, allowed time.Duration, 
 		if !errors.Is(err, pdfium_errors.ErrPage) {
 			return nil, fmt.Errorf("load page %d: %w", p.Page, err)
 		}
-		if l.meter.over {
-			return l.contentBomb(), nil
+		if failed := l.bomb(); failed != nil {
+			return failed, nil
 		}
 		return broken(p.Page, failure.PDFCorrupt, "can't be loaded"), nil
 	}
@@ -143,8 +140,9 @@ func (l *look) load(p *facts.Page, spent *time.Duration, allowed time.Duration, 
 
 func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE, spent *time.Duration, allowed time.Duration, sample *sample) (*facts.FailedPage, error) {
 	b := l.question.Bounds
-	if p.Content = l.meter.content; l.meter.over {
-		return l.contentBomb(), nil
+	p.Content = l.meter.content
+	if failed := l.bomb(); failed != nil {
+		return failed, nil
 	}
 	count, err := l.instance.FPDFPage_CountObjects(&requests.FPDFPage_CountObjects{Page: page})
 	if err != nil {
@@ -166,9 +164,6 @@ func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE
 	case c.largest > b.ImagePixels:
 		return broken(p.Page, failure.LimitPixels, "has an image of %d pixels, the limit is %d", c.largest, b.ImagePixels), nil
 	}
-	if l.meter.shown > crowded*int64(b.Chars) && p.Objects > manyObjects { // PDFium would take seconds to count them
-		return broken(p.Page, failure.LimitChars, "shows about %d characters, the limit is %d", l.meter.shown, b.Chars), nil
-	}
 	if most, known := l.meter.most(); !l.question.Readable && known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
 		p.Chars = int(l.meter.shown)
 		return nil, nil
@@ -187,8 +182,15 @@ func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE
 	return nil, nil
 }
 
-func (l *look) contentBomb() *facts.FailedPage {
-	return broken(l.at, failure.LimitContent, "has content of more than %d bytes when inflated, which is the limit", l.question.Bounds.Content)
+// bomb says what the meter held back of the page in hand; nil when it was nothing.
+func (l *look) bomb() *facts.FailedPage {
+	switch b := l.question.Bounds; {
+	case l.meter.over:
+		return broken(l.at, failure.LimitContent, "has content of more than %d bytes when inflated, which is the limit", b.Content)
+	case l.meter.crowded():
+		return broken(l.at, failure.LimitChars, "shows about %d characters, the limit is %d", l.meter.shown, b.Chars)
+	}
+	return nil
 }
 
 // chars counts the characters of a page, and takes a sample of the first pages. Any error is the sandbox's end: PDFium refuses nothing that is asked here.

@@ -122,7 +122,7 @@ func (p *probe) renew() (err error) {
 
 // say writes one line; after the first that can't be written nothing is said any more.
 func (p *probe) say(a answer) {
-	a.Peak = p.memory.peak.Load()
+	a.Memory = p.memory.size.Load()
 	a.Last = a.Last || p.memory.denied.Load()
 	p.over = p.over || a.Last
 	if p.err == nil {

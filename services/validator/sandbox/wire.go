@@ -75,7 +75,7 @@ type answer struct {
 	Thumbnail []byte            `json:"thumbnail,omitempty"` // PNG
 	At        int               `json:"at,omitempty"`        // of a trap or a lack of room: the page it happened on, 0 before the first
 	Last      bool              `json:"last,omitempty"`      // the probe ends after this answer
-	Peak      int64             `json:"peak,omitempty"`      // bytes of memory that the sandbox has taken so far
+	Memory    int64             `json:"memory,omitempty"`    // bytes that the sandbox has taken, which it does not give back before it is replaced
 }
 
 // summary is what is known when all pages were looked at.
