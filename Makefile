@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz tools test-faults soak
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -93,6 +93,12 @@ fuzz:
 	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(FUZZTIME) ./sandbox
 	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pages && $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(FUZZTIME) ./job && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(FUZZTIME) ./event
+
+# What others think of the corpus and of a thousand mutants, and what each file of the corpus costs; the tables go to docs/validator.md.
+agreement: tools $(VENV)/.ready
+	mkdir -p $(FIGURES)
+	cd services/validator && PDFMILL_FIGURES=$(FIGURES) PDFMILL_MUTANTS=1000 PDFMILL_PYTHON=$(VENV)/bin/python $(GO) test -count=1 -timeout 60m -run 'OthersAgree|EveryFile' .
+	docs/tables.sh $(FIGURES)
 
 # Real processes die at every step, in the long form; the figures go to docs/reliability.md. `make soak` adds a chaos run that goes on for SOAK; SEED repeats one.
 FIGURES := $(CACHE)/figures
