@@ -112,6 +112,14 @@ func command(name string, c Config, cache, python string, l supervise.Launch, wo
 	return made
 }
 
+// await waits until a worker can take a range, unless none is to start before there is one.
+func (e *engine) await(ctx context.Context) error {
+	if e.scheduler.Unloaded(e.name) {
+		return nil
+	}
+	return e.pool.WaitReady(ctx)
+}
+
 // ready reports why no worker can take a range.
 func (e *engine) ready() error {
 	s := e.pool.Snapshot()

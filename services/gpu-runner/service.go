@@ -227,7 +227,7 @@ func (e *engineService) Run(ctx context.Context) error {
 	if err := e.engine.pool.Start(ctx); err != nil {
 		return err
 	}
-	if err := e.engine.pool.WaitReady(ctx); err != nil {
+	if err := e.engine.await(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
