@@ -6,7 +6,9 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 )
 
 func TestNothingLargeIsInstalledByItself(t *testing.T) {
@@ -46,6 +48,15 @@ func TestMarkerConfigNamesItsFaults(t *testing.T) {
 		}
 	}
 	if err := (MarkerConfig{Layout: "http://127.0.0.1:1/v1"}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Its loops must not wait for a worker: only a range that they fetch makes one start.
+func TestAnEngineOnDemandIsNotWaitedFor(t *testing.T) {
+	s := schedule.New(schedule.Config{Log: telemetry.Discard()})
+	s.Add(profile(job.EngineOCR, Config{}))
+	if err := (&engine{name: job.EngineOCR, scheduler: s}).await(t.Context()); err != nil { // there is no pool to wait for
 		t.Error(err)
 	}
 }
