@@ -138,7 +138,7 @@ func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, 
 		return validator.Report{}, err
 	}
 	if in.Stream {
-		remove := func() {}
+		var remove func()
 		if path, remove, err = c.spool(ctx, in, stdin); err != nil {
 			return validator.Report{}, err
 		}
