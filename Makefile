@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -111,6 +111,11 @@ SOAK ?= 10m
 soak:
 	PDFMILL_FIGURES=$(FIGURES) PDFMILL_SOAK=$(SOAK) PDFMILL_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -v -run '^TestChaos$$' ./e2e/faults
 	docs/figures.sh $(FIGURES)
+
+# Hours of a card's work with faults a hundred times as often as usual; the short form is a part of make test. The figures are in docs/vram.md.
+HOURS ?= 6
+soak-gpu:
+	cd services/gpu-runner && PDFMILL_GPU_SOAK=$(HOURS) $(GO) test -count=1 -timeout 24h -run TestSoakUnderFaults -v .
 
 bench: build
 	cd bench && $(GO) run . $(ARGS)

@@ -67,7 +67,8 @@ func (l *load) next() *run {
 }
 
 func (l *load) draw() {
-	pages, size := 0, 1.0
+	var pages int
+	size := 1.0
 	switch x := l.random.Float64(); {
 	case x < 0.90:
 		pages = 1 + l.random.IntN(10)
