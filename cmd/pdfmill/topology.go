@@ -20,20 +20,23 @@ type topologyCommand struct {
 
 // installation is what differs between servers.
 type installation struct {
-	Replicas     int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
-	JobsMaxBytes int64    `name:"jobs-max-bytes" env:"PDFMILL_JOBS_MAX_BYTES" default:"0" placeholder:"BYTES" group:"This installation:" help:"Bound of the work queue; when it is full, everybody waits, back to ingest. 0: the disk's."`
-	EventsBytes  int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
-	Engines      []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
+	Replicas    int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
+	MaxQueued   int64    `name:"max-queued" env:"PDFMILL_MAX_QUEUED" default:"1000000" placeholder:"N" group:"This installation:" help:"Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest (${default})."`
+	EventsBytes int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
+	Engines     []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
 }
 
 func (i installation) topology() jet.Topology {
-	return jet.Topology{Replicas: i.Replicas, JobsMaxBytes: i.JobsMaxBytes, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
+	return jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
 }
 
 // Validate is called by the command line's parser.
 func (i installation) Validate() error {
 	if i.Replicas < 1 || i.Replicas > 5 {
 		return fmt.Errorf("--replicas %d: JetStream keeps 1 to 5", i.Replicas)
+	}
+	if i.MaxQueued < 1 {
+		return fmt.Errorf("--max-queued %d: at least one message must be able to wait", i.MaxQueued)
 	}
 	return nil
 }

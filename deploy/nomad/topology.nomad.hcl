@@ -43,10 +43,10 @@ variable "replicas" {
   default = 3
 }
 
-# Bound of the work queue, in bytes; when it is full, everybody waits, back to ingest. 0: none.
-variable "jobs_max_bytes" {
+# Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest.
+variable "max_queued" {
   type    = number
-  default = 0
+  default = 1000000
 }
 
 # Bound of the events that subscribers can catch up on, in bytes; the oldest go.
@@ -159,7 +159,7 @@ job "pdfmill-topology" {
 
       env {
         PDFMILL_REPLICAS         = var.replicas
-        PDFMILL_JOBS_MAX_BYTES   = var.jobs_max_bytes
+        PDFMILL_MAX_QUEUED       = var.max_queued
         PDFMILL_EVENTS_MAX_BYTES = var.events_max_bytes
         PDFMILL_ENGINES          = join(",", var.engines)
         PDFMILL_INBOX            = var.inbox_bucket

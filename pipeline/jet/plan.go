@@ -11,8 +11,9 @@ import (
 // Topology is a declaration for one installation: the table of this package, and what differs between servers.
 type Topology struct {
 	Replicas int `json:"replicas"` // of each stream, 1 to 5; odd numbers make sense
-	// JobsMaxBytes bounds the work queue, 0: not at all. When it is full, publishers wait, from the GPUs back to ingest.
-	JobsMaxBytes int64 `json:"jobs_max_bytes,omitempty"`
+	// MaxQueued bounds the messages that wait on one subject of the work queue, 0: the default of the same name. Publishers wait for room, from the GPUs back to
+	// ingest. A bound of the whole queue would be a trap: each stage frees room only after it has found some.
+	MaxQueued int64 `json:"max_queued,omitempty"`
 	// EventsMaxBytes bounds what subscribers can catch up on, 0: EventsMaxBytes of this package.
 	EventsMaxBytes int64 `json:"events_max_bytes,omitempty"`
 	// Engines whose consumers are declared; without any no consumer is, and services make their own.
@@ -35,8 +36,8 @@ func (t Topology) Declare() Declaration {
 	}
 	all := Streams(t.Replicas)
 	for _, s := range append(all[1:], all[0]) { // StreamJobs says that the rest is there
-		if s.Name == StreamJobs && t.JobsMaxBytes > 0 {
-			s.MaxBytes = t.JobsMaxBytes
+		if s.Name == StreamJobs && t.MaxQueued > 0 {
+			s.MaxMsgsPerSubject = t.MaxQueued
 		}
 		if s.Name == StreamEvents && t.EventsMaxBytes > 0 {
 			s.MaxBytes = t.EventsMaxBytes
@@ -184,7 +185,7 @@ func apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
 			is := have.CachedInfo().Config
 			want.Streams[i].Replicas = max(is.Replicas, replicas)
 			if s.Name == StreamJobs {
-				want.Streams[i].MaxBytes = is.MaxBytes // whoever set a bound meant it
+				want.Streams[i].MaxMsgsPerSubject = is.MaxMsgsPerSubject // whoever set a bound meant it
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func mustDiff(t *testing.T, b *jet.Broker, want jet.Topology) jet.Plan {
 // TestRefusesToLoseData: each change that would lose a message is named and not made; the same change to an empty stream is.
 func TestRefusesToLoseData(t *testing.T) {
 	for name, change := range map[string]func(*jetstream.StreamConfig){
-		"larger than the limit": func(s *jetstream.StreamConfig) { s.MaxBytes = -1 },
+		"larger than the limit": func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject = 2 * jet.MaxQueued },
 		"forgets the oldest":    func(s *jetstream.StreamConfig) { s.Discard = jetstream.DiscardNew; s.MaxBytes = 1 << 30 },
 		"a subject less":        func(s *jetstream.StreamConfig) { s.Subjects = append(s.Subjects, "pdf.else") },
 	} {
@@ -67,7 +67,7 @@ func TestRefusesToLoseData(t *testing.T) {
 			if _, err := b.JS().UpdateStream(t.Context(), config); err != nil {
 				t.Fatal(err)
 			}
-			want := jet.Topology{Replicas: 1, JobsMaxBytes: 100}
+			want := jet.Topology{Replicas: 1, MaxQueued: 1}
 			empty := mustDiff(t, b, want)
 			if len(empty.Changes) == 0 {
 				t.Fatal("nothing differs")
@@ -76,8 +76,10 @@ func TestRefusesToLoseData(t *testing.T) {
 				if subject == "pdf.validated.*.*" {
 					subject = "pdf.validated.text.bulk"
 				}
-				if _, err := b.JS().Publish(t.Context(), subject, make64()); err != nil {
-					t.Fatal(err)
+				for range 2 {
+					if _, err := b.JS().Publish(t.Context(), subject, make64()); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			plan := mustDiff(t, b, want)
@@ -121,12 +123,12 @@ func TestApplyLeavesOthersAlone(t *testing.T) {
 		}
 		return s.CachedInfo().Config
 	}
-	change(func(c *jetstream.StreamConfig) { c.MaxBytes, c.Duplicates = 1<<30, 3*time.Minute })
+	change(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.Duplicates = 1<<10, 3*time.Minute })
 	if err := b.Apply(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if c := config(); c.MaxBytes != 1<<30 || c.Duplicates != jet.DedupeWindow {
-		t.Errorf("MaxBytes %d, window %s", c.MaxBytes, c.Duplicates)
+	if c := config(); c.MaxMsgsPerSubject != 1<<10 || c.Duplicates != jet.DedupeWindow {
+		t.Errorf("MaxMsgsPerSubject %d, window %s", c.MaxMsgsPerSubject, c.Duplicates)
 	}
 	change(func(c *jetstream.StreamConfig) { c.Metadata["pdfmill-topology"], c.Duplicates = "999", 3*time.Minute })
 	if err := b.Apply(t.Context(), 1); err != nil {

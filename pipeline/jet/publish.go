@@ -19,6 +19,9 @@ const maxBatch = 1000
 // codeDuplicateInBatch is what the server answers when a batch holds a message id it has already (nats-server 2.15).
 const codeDuplicateInBatch jetstream.ErrorCode = 10201
 
+// codeNotStored is what it answers when a subject is full, among others.
+const codeNotStored jetstream.ErrorCode = 10077
+
 // Publish stores outputs and returns when all are acknowledged by the server. Several for the work queue go as one atomic batch. Publishing
 // the same outputs again is harmless: ids make each of them count once.
 func (b *Broker) Publish(ctx context.Context, outputs ...stage.Output) error {
@@ -45,8 +48,8 @@ func (b *Broker) publishWork(ctx context.Context, work []*nats.Msg) error {
 		return b.publishEach(ctx, work)
 	}
 	_, err := jetstreamext.PublishMsgBatch(ctx, b.js, work)
-	if api := (*jetstream.APIError)(nil); errors.As(err, &api) && api.ErrorCode == codeDuplicateInBatch {
-		// A former attempt got some of them stored, or all. Ids let the rest follow one by one.
+	if api := (*jetstream.APIError)(nil); errors.As(err, &api) && (api.ErrorCode == codeDuplicateInBatch || api.ErrorCode == codeNotStored) {
+		// A former attempt got some of them stored, or all; or there is not room for all of them at once, and may never be. Ids let the rest follow one by one.
 		return b.publishEach(ctx, work)
 	}
 	if err != nil {
