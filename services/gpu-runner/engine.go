@@ -105,7 +105,10 @@ func command(name string, c Config, cache, python string, l supervise.Launch, wo
 	default:
 		env.More = map[string]string{"PYTHONDONTWRITEBYTECODE": os.Getenv("PYTHONDONTWRITEBYTECODE")}
 	}
-	made := supervise.Command{Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List()}
+	made := supervise.Command{
+		Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List(),
+		Confined: c.Confine == "all" || (c.Confine != "none" && !profile(name, c).GPU),
+	}
 	if name == job.EngineText {
 		made.Memory = c.MemoryLimit
 	}

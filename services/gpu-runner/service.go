@@ -33,6 +33,7 @@ type Config struct {
 	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"30s" help:"Time a worker may go without a sign of progress."`
 	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of data that a worker of the text engine may have (RLIMIT_DATA); 0: no limit."`
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
+	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Workers that get no network and no way to more privileges: auto: those of engines that need neither GPU nor servers (a driver may want a helper with the set-user-ID bit); all; or none."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
 	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"For tests, of the engine sim: socket of a gpusim broker, whose simulated GPUs are used instead of real ones; or torch: real ones, with memory that is real."`

@@ -18,6 +18,8 @@ type Command struct {
 	// Memory is how many bytes of data the program may have (RLIMIT_DATA: its heap and private mappings); 0: as many as it likes. It is none for
 	// programs that use a GPU, which map far more than they use.
 	Memory int64
+	// Confined takes the network and every way to more privileges from the process.
+	Confined bool
 }
 
 // TokenVariable names the environment variable that marks a worker as ours; a later run finds stale workers by it.

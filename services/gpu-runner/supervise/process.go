@@ -223,6 +223,9 @@ func (p *Process) spawn() error {
 	p.cmd.Stdout, p.cmd.Stderr = outputIn, outputIn
 	p.cmd.ExtraFiles = []*os.File{requestsIn, repliesOut}
 	isolate(p.cmd)
+	if p.cfg.Command.Confined {
+		confine(p.cmd, p.cfg.Log)
+	}
 
 	started := make(chan error, 1)
 	go p.own(started)
@@ -236,8 +239,13 @@ func (p *Process) spawn() error {
 // death of the THREAD that started a child for the death of the parent (Pdeathsig): on a shared thread, another goroutine that ends
 // its thread would take the worker with it. The price is one sleeping thread a worker.
 func (p *Process) own(started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // and never unlocked: what forgo did to the thread must not come to others, so that it ends with this function
+	if p.cfg.Command.Confined {
+		if err := forgo(); err != nil {
+			started <- err
+			return
+		}
+	}
 	if err := p.cmd.Start(); err != nil {
 		started <- err
 		return

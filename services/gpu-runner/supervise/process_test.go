@@ -64,6 +64,40 @@ func TestConvertProbeAndStop(t *testing.T) {
 	}
 }
 
+// TestAConfinedWorker has no network but its own and no way to more privileges; an ordinary one has both.
+func TestAConfinedWorker(t *testing.T) {
+	state := func(confined bool) (network string, forgone bool) {
+		t.Helper()
+		cfg := config(fakechild.Config{})
+		cfg.Command.Confined = confined
+		pid := start(t, cfg).Info().PID
+		network, err := os.Readlink(procPath(pid, "ns/net"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := os.ReadFile(procPath(pid, "status"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return network, bytes.Contains(status, []byte("NoNewPrivs:\t1"))
+	}
+	ours, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if network, forgone := state(false); network != ours || forgone {
+		t.Errorf("an ordinary worker: network %s of %s, no new privileges %t", network, ours, forgone)
+	}
+	allowed := mayBeAlone() == nil
+	if network, forgone := state(true); (network != ours) != allowed || !forgone {
+		t.Errorf("a confined worker: network %s of %s (the kernel allows another: %t), no new privileges %t", network, ours, allowed, forgone)
+	}
+	self, err := os.ReadFile("/proc/self/status")
+	if err != nil || bytes.Contains(self, []byte("NoNewPrivs:\t1")) {
+		t.Errorf("this process lost its own way to privileges: %v", err)
+	}
+}
+
 func TestStartFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		child fakechild.Config
