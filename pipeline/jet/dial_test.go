@@ -188,18 +188,13 @@ func TestNKeyIsReplacedWithoutRestart(t *testing.T) {
 	pipelinetest.Eventually(t, "the client is back with the new key", func() bool { return b.Healthy() == nil })
 }
 
-// TestCredsWithRights: a user of a JWT with the rights of a role, which the server enforces.
-func TestCredsWithRights(t *testing.T) {
-	operator, account, user := newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), newPair(t, nkeys.CreateUser)
+// operated runs a server whose users have JWTs of an account, and returns what makes a user's credentials.
+func operated(t *testing.T) (s *server.Server, creds func(*jwt.UserClaims, pair) (content string)) {
+	t.Helper()
+	operator, account := newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount)
 	operatorClaims := jwt.NewOperatorClaims(operator.public)
 	accountClaims := jwt.NewAccountClaims(account.public)
 	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
-	userClaims := jwt.NewUserClaims(user.public)
-	rights, err := jet.Topology{Replicas: 1}.Rights(jet.RoleUser)
-	if err != nil {
-		t.Fatal(err)
-	}
-	userClaims.Pub.Allow, userClaims.Sub.Allow, userClaims.Sub.Deny = rights.Publish, rights.Subscribe, rights.DenySubscribe
 	resolver := &server.MemAccResolver{}
 	system := newPair(t, nkeys.CreateAccount)
 	for public, claims := range map[string]*jwt.AccountClaims{account.public: accountClaims, system.public: jwt.NewAccountClaims(system.public)} {
@@ -207,11 +202,12 @@ func TestCredsWithRights(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, _ := serve(t, &server.Options{
+	s, _ = serve(t, &server.Options{
 		TrustedOperators: []*jwt.OperatorClaims{mustDecode(t, sign(t, operatorClaims.Encode, operator))}, AccountResolver: resolver, SystemAccount: system.public,
 		JetStream: true, StoreDir: t.TempDir(),
 	})
-	creds := func(claims *jwt.UserClaims, pair pair) string {
+	return s, func(claims *jwt.UserClaims, pair pair) string {
+		t.Helper()
 		seed, err := pair.Seed()
 		if err != nil {
 			t.Fatal(err)
@@ -220,13 +216,28 @@ func TestCredsWithRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return write(t, filepath.Join(t.TempDir(), "user.creds"), string(content))
+		return string(content)
 	}
-	admin := newPair(t, nkeys.CreateUser)
-	if err := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: creds(jwt.NewUserClaims(admin.public), admin)}).Apply(t.Context(), 1); err != nil {
+}
+
+// TestCredsWithRights: a user of a JWT with the rights of a role, which the server enforces.
+func TestCredsWithRights(t *testing.T) {
+	s, creds := operated(t)
+	file := func(claims *jwt.UserClaims, pair pair) string {
+		return write(t, filepath.Join(t.TempDir(), "user.creds"), creds(claims, pair))
+	}
+	user := newPair(t, nkeys.CreateUser)
+	userClaims := jwt.NewUserClaims(user.public)
+	rights, err := jet.Topology{Replicas: 1}.Rights(jet.RoleUser)
+	if err != nil {
 		t.Fatal(err)
 	}
-	b := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: creds(userClaims, user)})
+	userClaims.Pub.Allow, userClaims.Sub.Allow, userClaims.Sub.Deny = rights.Publish, rights.Subscribe, rights.DenySubscribe
+	admin := newPair(t, nkeys.CreateUser)
+	if err := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: file(jwt.NewUserClaims(admin.public), admin)}).Apply(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	b := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: file(userClaims, user)})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if _, err := b.JS().Stream(ctx, jet.StreamEvents); err != nil {
@@ -235,6 +246,21 @@ func TestCredsWithRights(t *testing.T) {
 	if _, err := b.JS().Stream(ctx, jet.StreamJobs); err == nil {
 		t.Error("the user looks at the work queue")
 	}
+}
+
+// TestCredsExpireAndAreRenewed: the server throws out whose JWT has expired; another one in its file lets it in again.
+func TestCredsExpireAndAreRenewed(t *testing.T) {
+	t.Parallel()
+	s, creds := operated(t)
+	user := newPair(t, nkeys.CreateUser)
+	claims := jwt.NewUserClaims(user.public)
+	claims.Expires = time.Now().Add(3 * time.Second).Unix()
+	file := write(t, filepath.Join(t.TempDir(), "user.creds"), creds(claims, user))
+	b := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: file})
+	pipelinetest.Eventually(t, "the client is thrown out", func() bool { return b.Healthy() != nil })
+	claims.Expires = time.Now().Add(time.Hour).Unix()
+	write(t, file, creds(claims, user))
+	pipelinetest.Eventually(t, "the client is back with the new credentials", func() bool { return b.Healthy() == nil })
 }
 
 type pair struct {
