@@ -107,6 +107,21 @@ test-faults:
 	PDFMILL_FIGURES=$(FIGURES) $(GO) test -count=1 -timeout 60m -v ./e2e/faults
 	docs/figures.sh $(FIGURES)
 
+# Past one machine: a NATS cluster, MinIO and replicas on hosts of their own, in namespaces that end with the test. MinIO and its client are compiled once, into
+# the cache folder, which takes minutes. ROUNDS is how often each fault is caused.
+.PHONY: test-cluster test-upgrade
+ROUNDS ?= 1
+test-cluster: build
+	PDFMILL_BIN=$(CURDIR)/bin PDFMILL_CLUSTER_ROUNDS=$(ROUNDS) $(GO) test -count=1 -tags cluster -timeout $$((10 + 10 * $(ROUNDS)))m -v ./e2e/cluster
+
+# An earlier version and this one on one queue, in that cluster. FROM names the version: the latest tag, else what was there a day ago; its history must be here.
+FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-list -1 --before='1 day ago' HEAD)
+BEFORE = $(CACHE)/upgrade/$(FROM)
+test-upgrade: build
+	@[ -n "$(FROM)" ] || { echo 'no earlier version in this clone: fetch more history, or name one with FROM=COMMIT'; exit 1; }
+	@[ -x $(BEFORE)/bin/pdfmill-publisher ] || { mkdir -p $(BEFORE) && git archive --format=tar $(FROM) | tar x -C $(BEFORE) && $(MAKE) -C $(BEFORE) build VERSION=$(FROM); }
+	PDFMILL_BIN=$(CURDIR)/bin PDFMILL_BEFORE=$(BEFORE)/bin $(GO) test -count=1 -tags cluster,upgrade -timeout 20m -v -run TestUpgrade ./e2e/cluster
+
 SOAK ?= 10m
 soak:
 	PDFMILL_FIGURES=$(FIGURES) PDFMILL_SOAK=$(SOAK) PDFMILL_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -v -run '^TestChaos$$' ./e2e/faults

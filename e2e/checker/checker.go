@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -272,6 +273,10 @@ func Read(ctx context.Context, js jetstream.JetStream, stream string, see func(j
 			if err := see(m); err != nil {
 				return fmt.Errorf("message %d of %s: %w", meta.Sequence.Stream, stream, err)
 			}
+		}
+		if errors.Is(batch.Error(), nats.ErrNoResponders) && ctx.Err() == nil {
+			time.Sleep(50 * time.Millisecond) // in a cluster it takes a moment until everybody knows of a consumer
+			continue
 		}
 		if err := batch.Error(); err != nil || !got {
 			return errors.Join(err, fmt.Errorf("%d messages of %s were not read", left, stream))

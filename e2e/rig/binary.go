@@ -4,15 +4,19 @@ package rig
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/config"
 )
 
 var built struct {
@@ -21,11 +25,23 @@ var built struct {
 	err  error
 }
 
+// BinVariable names the environment variable that names the folder of pdfmill's binaries, when they are built already.
+const BinVariable = "PDFMILL_BIN"
+
 // Binary returns the path of a binary of pdfmill's ("pdfmill", "pdfmill-ingest" …): below $PDFMILL_BIN when that is set, else built once for this run.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
+	dir, err := Binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// Binaries returns the folder of pdfmill's binaries.
+func Binaries() (string, error) {
 	built.once.Do(func() {
-		if built.dir = os.Getenv("PDFMILL_BIN"); built.dir != "" {
+		if built.dir = os.Getenv(BinVariable); built.dir != "" {
 			return
 		}
 		if built.dir, built.err = os.MkdirTemp("", "pdfmill-bin-"); built.err != nil {
@@ -42,10 +58,7 @@ func Binary(t testing.TB, name string) string {
 			}
 		}
 	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return filepath.Join(built.dir, name)
+	return built.dir, built.err
 }
 
 // Build compiles a Go program of one file with the modules of this one.
@@ -56,8 +69,13 @@ func Build(t testing.TB, binary, file string) {
 	}
 }
 
-// servers are where the stock servers are that go.mod names as tools; Go builds each once and keeps it.
-var servers = map[string]func() (string, error){"nats-server": tool("nats-server"), "versitygw": tool("versitygw")}
+// servers are where the stock servers are. Those that go.mod names as tools Go builds once and keeps. MinIO and its client are under the AGPL: programs that
+// stand beside ours, in no go.mod and linked to nothing.
+var servers = map[string]func() (string, error){
+	"nats-server": tool("nats-server"), "versitygw": tool("versitygw"),
+	"minio": installed("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c"),
+	"mc":    installed("github.com/minio/mc", "v0.0.0-20250313080218-cf909e1063a9"),
+}
 
 func tool(name string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
@@ -72,15 +90,42 @@ func tool(name string) func() (string, error) {
 	})
 }
 
-// Server returns the path of a stock server, nats-server or versitygw.
+// installed installs a program into the cache folder, unless that version is there. The first time takes minutes.
+func installed(module, version string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		cache, err := Cache()
+		if err != nil {
+			return "", err
+		}
+		dir := filepath.Join(cache, "bin")
+		program := filepath.Join(dir, path.Base(module))
+		if about, err := buildinfo.ReadFile(program); err == nil && about.Main.Path == module && about.Main.Version == version {
+			return program, nil
+		}
+		cmd := exec.CommandContext(context.Background(), "go", "install", module+"@"+version)
+		cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("install %s: %w\n%s", module, err, out)
+		}
+		return program, nil
+	})
+}
+
+// Cache is the folder of what can be made again: $PDFMILL_CACHE, else the user's.
+func Cache() (string, error) { return config.CacheDir(os.Getenv("PDFMILL_CACHE")) }
+
+// Server returns the path of a stock server, nats-server, versitygw or minio, or of MinIO's client mc.
 func Server(t testing.TB, name string) string {
 	t.Helper()
-	path, err := servers[name]()
+	path, err := ServerPath(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
+
+// ServerPath is Server outside of a test.
+func ServerPath(name string) (string, error) { return servers[name]() }
 
 // Output is what a command left behind.
 type Output struct {

@@ -25,9 +25,15 @@ type Process struct {
 // Start starts a program with env on top of the test's environment.
 func Start(t testing.TB, env []string, program string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, name: filepath.Base(program), done: make(chan struct{})}
-	p.cmd = exec.Command(program, args...) //nolint:noctx // it outlives contexts: the test kills it
-	p.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(program, args...) //nolint:noctx // it outlives contexts: the test kills it
+	cmd.Env = append(os.Environ(), env...)
+	return StartCommand(t, filepath.Base(program), cmd)
+}
+
+// StartCommand starts a program as cmd says; its output becomes the process' log.
+func StartCommand(t testing.TB, name string, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{t: t, name: name, cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -36,10 +42,33 @@ func Start(t testing.TB, env []string, program string, args ...string) *Process 
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", p.name, p.Log())
+			t.Logf("%s said at last:\n%s", p.name, tail(p.Log(), lastWords))
 		}
 	})
 	return p
+}
+
+// lastWords bounds, in bytes, what a failing test shows of a process' log: the end tells why.
+const lastWords = 16 << 10
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "…" + s[len(s)-n:]
+	}
+	return s
+}
+
+// Name of the process, as logs call it.
+func (p *Process) Name() string { return p.name }
+
+// Gone says whether the process has ended.
+func (p *Process) Gone() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // PID of the process.

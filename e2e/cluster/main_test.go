@@ -1,0 +1,80 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
+)
+
+// TestMain makes everything that needs the network, and then enters namespaces that have none.
+func TestMain(m *testing.M) {
+	if os.Getenv(insideVariable) != "" {
+		if err := furnish(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	dir, err := prepare()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if code, ok := enter([]string{rig.BinVariable + "=" + dir}); ok {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// prepare builds binaries, servers and the runner's Python environment.
+func prepare() (bin string, err error) {
+	if bin, err = rig.Binaries(); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"nats-server", "minio", "mc"} {
+		if _, err := rig.ServerPath(name); err != nil {
+			return "", err
+		}
+	}
+	for _, dir := range []string{bin, os.Getenv("PDFMILL_BEFORE")} {
+		if dir == "" {
+			continue // there is no earlier version
+		}
+		out, err := exec.CommandContext(context.Background(), filepath.Join(dir, "pdfmill"), "engines", "install", "text", "--yes").CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("install the text engine of %s: %w\n%s", dir, err, out)
+		}
+	}
+	return bin, nil
+}
+
+// samples are small real PDFs.
+func samples(t testing.TB) [][]byte {
+	t.Helper()
+	paths, err := filepath.Glob("../../samples/*.pdf")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	var all [][]byte
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content)
+	}
+	return all
+}
+
+// document is the nth PDF, which nobody has seen before.
+func document(all [][]byte, n int) []byte {
+	return append(bytes.Clone(all[n%len(all)]), fmt.Appendf(nil, "\n%% copy %d\n", n)...)
+}
