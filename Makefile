@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -139,5 +139,16 @@ bench: build
 bench-vram:
 	cd bench && $(GO) run ./vram $(ARGS)
 
+# The release archive of this platform, or of GOOS and GOARCH, with checksums: the same bytes from the same sources and tools.
+dist:
+	deploy/dist.sh $(VERSION) dist
+
+# Altered dependencies and known vulnerabilities. Exit code 3 (make says: Error 3): not all databases could be reached; what was is clean.
+audit: $(CACHE)/audit/bin/pip-audit
+	deploy/audit.sh $<
+$(CACHE)/audit/bin/pip-audit:
+	$(PYTHON) -m venv $(CACHE)/audit
+	$(CACHE)/audit/bin/pip install -q pip-audit==2.10.1
+
 clean:
-	rm -rf bin bench/out $(CACHE)
+	rm -rf bin dist bench/out $(CACHE)
