@@ -1,0 +1,121 @@
+"""What only marker 1.10.x has: models in the process. They are surya's real classes with tiny random weights, see tiny1.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import Rig, request
+
+from .test_marker import SAMPLES
+
+SETTINGS = """
+import json, sys, torch
+from pdfmill_runner.engines.marker import MarkerEngine
+from pdfmill_runner.marker import work
+from pdfmill_runner.protocol import Convert, Options
+
+asked, warm = {}, []
+real = work.Work.convert
+def convert(self):
+    warm.append(self._request.id)
+    return real(self)
+work.Work.convert = convert
+
+engine = MarkerEngine()
+engine.load()
+loaded = list(warm)
+models = engine._models.models
+
+def watch(name, predictor):
+    kind = type(predictor)
+    call = kind.__call__
+    def told(self, *args, **named):
+        if "batch_size" in named or "recognition_batch_size" in named:
+            sizes = [named.get("recognition_batch_size"), named.get("batch_size", named.get("detection_batch_size"))]
+            asked.setdefault(name, []).append(sizes)
+        return call(self, *args, **named)
+    models[name].__class__ = type(kind.__name__, (kind,), {"__call__": told})
+for name, predictor in models.items():
+    watch(name, predictor)
+asking = Options(images=False, force_ocr=True)
+engine.convert(Convert("it", sys.argv[1], 1, 1, asking, sys.argv[2], 600.0, 0.5), lambda *_: None)
+nets = {name: getattr(p, "model", None) or p.foundation_predictor.model for name, p in models.items()}
+print(json.dumps({
+    "threads": torch.get_num_threads(),
+    "warm": loaded,
+    "asked": asked,
+    "dtypes": {n: str(next(m.parameters()).dtype) for n, m in nets.items()},
+    "half": engine._models.config(0.5),
+    "whole": engine._models.config(1.0),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the settings of a worker have come to, in the models themselves."""
+    out = tmp_path_factory.mktemp("out")
+    own = {
+        "OMP_NUM_THREADS": "1",
+        "PDFMILL_MARKER_DTYPE": "bfloat16",
+        "PDFMILL_MARKER_ATTENTION": "eager",
+        "TORCH_DEVICE": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS, str(SAMPLES / "scan.pdf"), str(out)],
+        env={**os.environ, **environment, **own}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_page_is_converted_before_ready(settings: dict[str, Any]) -> None:
+    assert settings["warm"] == ["warm-up"]
+
+
+def test_threads_are_the_workers_share(settings: dict[str, Any]) -> None:
+    assert settings["threads"] == 1
+
+
+def test_the_number_format_reaches_the_models(settings: dict[str, Any]) -> None:
+    assert set(settings["dtypes"].values()) == {"torch.bfloat16"}, settings["dtypes"]
+
+
+def test_the_scale_of_batches_reaches_the_models(settings: dict[str, Any]) -> None:
+    whole, half = settings["whole"], settings["half"]
+    assert half == {name: max(1, round(size / 2)) for name, size in whole.items()}
+    assert settings["asked"]["layout_model"] == [[None, half["layout_batch_size"]]]
+    assert settings["asked"]["detection_model"][0][1] == half["detection_batch_size"]
+    assert settings["asked"]["recognition_model"][0][0] == half["recognition_batch_size"]
+
+
+@pytest.fixture
+def brittle(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment in which the engine `brittle` exists."""
+    info = tmp_path / "brittle-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pdfmill_runner.engines]\nbrittle = brittle:BrittleEngine\n", encoding="utf-8")
+    (tmp_path / "brittle.py").write_text(Path(__file__).with_name("brittle.py").read_text(encoding="utf-8"), encoding="utf-8")
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    return {**environment, "PYTHONPATH": path, "SABOTAGE": str(tmp_path / "sabotage")}
+
+
+def test_a_real_segmentation_fault_leaves_its_stack(brittle: dict[str, str], tmp_path: Path) -> None:
+    with Rig("brittle", brittle, patience=600) as rig:
+        rig.greet()
+        Path(brittle["SABOTAGE"]).touch()
+        rig.send(request(SAMPLES / "scan.pdf", tmp_path / "out"))
+        status, _, said = rig.ends()
+        assert status == -signal.SIGSEGV
+        assert "Segmentation fault" in said
+        assert "detection" in said  # whose forward pass it was
