@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist audit
+.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist sbom audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -142,6 +142,15 @@ bench-vram:
 # The release archive of this platform, or of GOOS and GOARCH, with checksums: the same bytes from the same sources and tools.
 dist:
 	deploy/dist.sh $(VERSION) dist
+
+# What is in each binary, and in the runner's Python environment, as CycloneDX in dist/sbom.
+sbom: build $(CACHE)/sbom/bin/cyclonedx-py
+	mkdir -p dist/sbom
+	@for b in pdfmill $(SERVICES:%=pdfmill-%); do GOWORK=off $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -version $(VERSION) -output dist/sbom/$$b.json bin/$$b || exit 1; done
+	$(CACHE)/sbom/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom/runner-py.json runner-py/requirements.lock
+$(CACHE)/sbom/bin/cyclonedx-py:
+	$(PYTHON) -m venv $(CACHE)/sbom
+	$(CACHE)/sbom/bin/pip install -q cyclonedx-bom==7.5.0
 
 # Altered dependencies and known vulnerabilities. Exit code 3 (make says: Error 3): not all databases could be reached; what was is clean.
 audit: $(CACHE)/audit/bin/pip-audit
