@@ -33,6 +33,7 @@ type endpoints struct {
 // daemon is a running `pdfmill up`.
 type daemon struct {
 	endpoints
+	data  string  // its folder
 	ready float64 // seconds from the start of the process
 	cmd   *exec.Cmd
 	log   bytes.Buffer
@@ -45,7 +46,7 @@ const readyWait = 5 * time.Minute
 // up starts the daemon on a fresh folder and returns when it is ready.
 func (r *rig) up(ctx context.Context, args ...string) (*daemon, error) {
 	data := r.fresh("up")
-	d := &daemon{ended: make(chan error, 1)}
+	d := &daemon{data: data, ended: make(chan error, 1)}
 	d.cmd = exec.CommandContext(ctx, r.binary(), append([]string{
 		"up", "--data", data, "--nats-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 	}, args...)...)

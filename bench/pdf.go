@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // onePage makes a valid PDF of one page that says text, with a stream of noise, which nobody draws and nothing compresses, to bring it to about size bytes.
@@ -24,6 +25,11 @@ func onePage(text string, size int) []byte {
 		"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
 		fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(noise), noise),
 	}
+	return file(objects)
+}
+
+// file puts objects, of which the first is the catalogue, into a file.
+func file(objects []string) []byte {
 	var b bytes.Buffer
 	b.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
 	offsets := make([]int, len(objects))
@@ -38,4 +44,19 @@ func onePage(text string, size int) []byte {
 	}
 	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(objects)+1, start)
 	return b.Bytes()
+}
+
+// pagesOf makes a valid PDF of n pages that say whose they are, another one for each number.
+func pagesOf(name string, number, n int) []byte {
+	objects := []string{"<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"}
+	var kids []string
+	for page := range n {
+		content := fmt.Sprintf("BT /F1 14 Tf 72 720 Td (%s %d, page %d) Tj ET", name, number, page+1)
+		objects = append(objects,
+			fmt.Sprintf("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>", len(objects)+2),
+			fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(content), content))
+		kids = append(kids, fmt.Sprintf("%d 0 R", len(objects)-1))
+	}
+	objects[1] = fmt.Sprintf("<< /Type /Pages /Kids [%s] /Count %d >>", strings.Join(kids, " "), n)
+	return file(objects)
 }

@@ -28,6 +28,7 @@ func benchmarks() []benchmark {
 		{"turns", "10 documents of a source after a crowd of another's, engine `null`", "≤ 5 × what they take alone", measureTurns},
 		{"check", "`pdfmill check` of many files, on all cores, against native PDFium (pypdfium2) on the same", "median ≥ 0.4 × native", measureCheck},
 		{"quality", "`pdfmill convert` on corpus/gt against liteparse alone", "not below it in text, headings or tables", measureQuality},
+		{"recover", "a worker and a gpu-runner killed in mid-job, to the range in a worker's hands again", "with an idle worker, median ≤ 1 s; on another gpu-runner, always ≤ 15 s", measureRecovery},
 	}
 }
 

@@ -18,9 +18,11 @@ func builtBinary(t *testing.T) string {
 		return dir
 	}
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "pdfmill"), "github.com/pdfmill/pdfmill/cmd/pdfmill")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build pdfmill: %v\n%s", err, out)
+	for name, path := range map[string]string{"pdfmill": "cmd/pdfmill", "pdfmill-gpu-runner": "services/gpu-runner/cmd/gpu-runner"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), "github.com/pdfmill/pdfmill/"+path)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
 	}
 	return dir
 }
