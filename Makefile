@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist sbom audit
+.PHONY: build test test-go test-python test-marker test-marker-long test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist sbom audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -61,6 +61,10 @@ test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 	  python=$$(bin/pdfmill engines install $$name --yes --no-weights --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
 	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
 	done
+
+# What a process holds after 200 conversions, instead of 12.
+test-marker-long:
+	PDFMILL_LEAK=200 $(MAKE) test-marker
 
 # On a machine with a GPU: what is simulated elsewhere is checked on the real card, and the figures are left in $(CACHE)/card. CARD_PYTHON is an
 # interpreter with PyTorch; what else is needed is put beside it.
