@@ -99,6 +99,7 @@ type bench struct {
 	logs   *logged
 	config Config
 	store  object.Store
+	now    func() time.Time // nil: the time of day
 }
 
 func newBench(t testing.TB) *bench {
@@ -141,6 +142,9 @@ func (b *bench) service() *Service {
 	})
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	if b.now != nil {
+		s.now = b.now
 	}
 	return s
 }
