@@ -152,7 +152,7 @@ BOTH: dict[Callable[[], None], str] = {
     missing_model: "model-bug",
     weights_not_there: "engine-missing",
     config_not_there: "engine-error",
-    disk_full: "unhealthy",
+    disk_full: "store-unavailable",
 }
 ONLY_2: dict[Callable[[], None], str] = {
     server_is_gone: "unhealthy",

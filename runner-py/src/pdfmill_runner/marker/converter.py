@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from marker.builders.layout import LayoutBuilder
 from marker.builders.ocr import OcrBuilder
 from marker.converters.pdf import PdfConverter
+from marker.services import BaseService
 
 from .culprit import CallError
 
@@ -24,11 +25,13 @@ CHUNK = 8  # pages in one call of a model: a sign of life after each
 class Converter(PdfConverter):  # type: ignore[misc] # marker ships no types
     """Converts one document once.
 
-    `faults` holds what models failed at, by page, where marker itself would leave the page empty and say nothing.
+    `faults` holds what models failed at, by page, where marker itself would leave the page empty and say nothing. `helper` is
+    the language model service, if one is to help.
     """
 
     def __init__(self, models: Mapping[str, Any], progress: Progress, **settings: Any) -> None:
         self.faults: dict[int, str] = {}
+        self.helper: Helper | None = None
         self._progress = progress
         watched = {
             name: _Told(model, name.removesuffix("_model"), progress) if callable(model) else model
@@ -44,7 +47,27 @@ class Converter(PdfConverter):  # type: ignore[misc] # marker ships no types
         built = super().resolve_dependencies(_Ocr if cls is OcrBuilder else cls)
         if isinstance(built, (_Layout, _Ocr)):
             built.faults = self.faults
+        if isinstance(built, BaseService):
+            built = self.helper = Helper(built)
         return built
+
+
+class Helper:
+    """A language model service whose answers are counted: marker itself goes on without them and says nothing."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+        self.asked = self.answered = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Ask the service; an empty answer is none."""
+        self.asked += 1
+        answer = self._service(*args, **named)
+        self.answered += bool(answer)
+        return answer
 
 
 class _Told:

@@ -107,6 +107,9 @@ class Work:
             rendered = converter(self._request.path)
         if converter.faults:
             self._models.healthy()  # when a server is down no page is to blame
+        if converter.helper and converter.helper.asked and not converter.helper.answered:
+            message = f"the language model service {self._settings.llm!r} answered none of {converter.helper.asked} questions"
+            raise EngineError(FailureClass.UNHEALTHY, f"{message}: is it there, and is its key right?")
         for n, what in converter.faults.items():
             self._bad[n] = EngineError(FailureClass.ENGINE_ERROR, f"page {n}: {what}", page=n)
         given = getattr(rendered, "images", None) or {}
