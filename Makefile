@@ -90,13 +90,16 @@ lint:
 	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --allow-parallel-runners --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }
 
-# Everything that is parsed outside the sandbox, and mutants of real documents through the whole validator. FUZZTIME is for each of them.
-FUZZTIME ?= 10s
+# Everything that is parsed outside the sandbox, and mutants of real documents through the whole validator: a minute by counts of inputs (Go calls it a failure when a
+# time is over in the middle of one), or with FUZZTIME=1h an hour for each.
+FUZZTIME ?=
 fuzz:
-	cd services/validator && for f in FuzzDocument FuzzBytes; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) . || exit 1; done
-	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(FUZZTIME) ./sandbox
-	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./pages && $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(FUZZTIME) ./job && \
-	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(FUZZTIME) ./event
+	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzDocument$$' -fuzztime $(or $(FUZZTIME),1200x) . && \
+	  $(GO) test -run '^$$' -fuzz '^FuzzBytes$$' -fuzztime $(or $(FUZZTIME),10000x) . && \
+	  $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(or $(FUZZTIME),100000x) ./sandbox
+	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(or $(FUZZTIME),300000x) ./pages && \
+	  $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(or $(FUZZTIME),100000x) ./job && \
+	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(or $(FUZZTIME),100000x) ./event
 
 # What others think of the corpus and of a thousand mutants, and what each file of the corpus costs; the tables go to docs/validator.md.
 agreement: tools $(VENV)/.ready

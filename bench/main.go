@@ -49,11 +49,14 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.out, "out", "out", "folder for results")
 	f.StringVar(&s.page, "page", "", "Markdown file whose results, between its two marks, are replaced")
 	f.StringVar(&s.corpus, "corpus", os.Getenv("PDFMILL_CORPUS"), "corpus with manifest.csv, and gt for quality; default $PDFMILL_CORPUS")
-	f.StringVar(&only, "only", "", "names of benchmarks, separated by commas; default: all")
+	f.StringVar(&only, "only", "", "names of benchmarks, separated by commas; default: all but marker, which needs marker installed")
 	f.BoolVar(&s.short, "short", false, "little work: to see that the benchmarks run")
 	names := make([]string, 0, len(benchmarks()))
 	for _, b := range benchmarks() {
 		names = append(names, b.name)
+		if !b.asked {
+			s.cases = append(s.cases, b.name)
+		}
 	}
 	f.Usage = func() {
 		_, _ = fmt.Fprintf(f.Output(), "Measures pdfmill. Benchmarks: %s.\n\n", strings.Join(names, ", "))
@@ -62,7 +65,7 @@ func parse(args []string) (settings, error) {
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
-	if s.cases = names; only != "" {
+	if only != "" {
 		s.cases = strings.Split(only, ",")
 	}
 	for _, name := range s.cases {

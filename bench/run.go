@@ -15,20 +15,23 @@ type benchmark struct {
 	// question is what is measured, target what it is to reach on 2 cores.
 	question, target string
 	run              func(context.Context, *rig, *Result) error
+	// asked says that it runs only when it is named: it needs what the others don't.
+	asked bool
 }
 
 // benchmarks in the order in which they run.
 func benchmarks() []benchmark {
 	return []benchmark{
-		{"convert", "`pdfmill convert` of one small PDF, process start to exit", "median ≤ 1.5 s", measureConvert},
-		{"up", "`pdfmill up`, process start to ready, and its memory then", "median ≤ 1 s and ≤ 150 MB, idle text workers not counted", measureUp},
-		{"latency", "one page, from the start of the upload to `pdf.converted`, idle pipeline, engine `text`", "median ≤ 150 ms", measureLatency},
-		{"null", "1-page PDFs of 100 KB through all stages, engine `null`, durable", "median ≥ 100 documents/s", measureNull},
-		{"text", "ordinary files of the corpus, engine `text`, against a bare pool of processes", "median ≥ 0.5 × the pool", measureText},
-		{"turns", "10 documents of a source after a crowd of another's, engine `null`", "≤ 5 × what they take alone", measureTurns},
-		{"check", "`pdfmill check` of many files, on all cores, against native PDFium (pypdfium2) on the same", "median ≥ 0.4 × native", measureCheck},
-		{"quality", "`pdfmill convert` on corpus/gt against liteparse alone", "not below it in text, headings or tables", measureQuality},
-		{"recover", "a worker and a gpu-runner killed in mid-job, to the range in a worker's hands again", "with an idle worker, median ≤ 1 s; on another gpu-runner, always ≤ 15 s", measureRecovery},
+		{"convert", "`pdfmill convert` of one small PDF, process start to exit", "median ≤ 1.5 s", measureConvert, false},
+		{"up", "`pdfmill up`, process start to ready, and its memory then", "median ≤ 1 s and ≤ 150 MB, idle text workers not counted", measureUp, false},
+		{"latency", "one page, from the start of the upload to `pdf.converted`, idle pipeline, engine `text`", "median ≤ 150 ms", measureLatency, false},
+		{"null", "1-page PDFs of 100 KB through all stages, engine `null`, durable", "median ≥ 100 documents/s", measureNull, false},
+		{"text", "ordinary files of the corpus, engine `text`, against a bare pool of processes", "median ≥ 0.5 × the pool", measureText, false},
+		{"turns", "10 documents of a source after a crowd of another's, engine `null`", "≤ 5 × what they take alone", measureTurns, false},
+		{"check", "`pdfmill check` of many files, on all cores, against native PDFium (pypdfium2) on the same", "median ≥ 0.4 × native", measureCheck, false},
+		{"quality", "`pdfmill convert` on corpus/gt against liteparse alone", "not below it in text, headings or tables", measureQuality, false},
+		{"recover", "a worker and a gpu-runner killed in mid-job, to the range in a worker's hands again", "with an idle worker, median ≤ 1 s; on another gpu-runner, always ≤ 15 s", measureRecovery, false},
+		{"marker", "`pdfmill convert --engine marker` against marker's own command and server, and what becomes of faults", "median ≥ 1.0 × its command", measureMarker, true},
 	}
 }
 

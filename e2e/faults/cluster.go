@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/e2e/checker"
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 const (
@@ -61,7 +61,7 @@ func newCluster(t testing.TB, replicas int, change func(*cluster)) *cluster {
 	t.Helper()
 	dir := t.TempDir()
 	c := &cluster{
-		t: t, dir: dir, secret: rand.Text(), natsDir: filepath.Join(dir, "nats"), s3Dir: filepath.Join(dir, "s3"), natsAddr: freeAddr(t), s3Addr: freeAddr(t),
+		t: t, dir: dir, secret: rand.Text(), natsDir: filepath.Join(dir, "nats"), s3Dir: filepath.Join(dir, "s3"), natsAddr: rig.FreeAddr(t), s3Addr: rig.FreeAddr(t),
 		replicas: replicas, more: map[string][]string{}, running: map[string][]*process{}, dropped: map[string]int{},
 	}
 	if change != nil {
@@ -81,16 +81,6 @@ func newCluster(t testing.TB, replicas int, change func(*cluster)) *cluster {
 		return err == nil
 	})
 	return c
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (c *cluster) startNATS() { c.nats = c.server("nats", c.natsDir, c.natsAddr) }

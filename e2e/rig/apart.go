@@ -3,7 +3,6 @@ package rig
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -71,17 +70,6 @@ func (p *Pipeline) startS3(dir string) {
 		err := client.MakeBucket(p.t.Context(), p.InboxBucket, minio.MakeBucketOptions{})
 		return err == nil || minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou
 	})
-}
-
-// FreeAddr is a free address of the loopback, for a server that can't say which port it picked.
-func FreeAddr(t testing.TB) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // Ready asks a service whose log tells where it answers.

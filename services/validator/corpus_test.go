@@ -220,7 +220,8 @@ func TestTheHostStaysSmallUnderManyBombs(t *testing.T) {
 	for n := range bombs {
 		group.Go(func() error {
 			r, err := inspector.Check(ctx, validator.Request{Path: paths[n%len(paths)], Thumbnail: 320}, 32)
-			if err == nil && r.Class == "" && len(r.Facts.Failed) == 0 && !strings.Contains(r.Input, "giant") {
+			heavy := strings.Contains(r.Input, "giant") || strings.Contains(r.Input, "crowd") // nothing but work: a quick machine gets through it
+			if err == nil && r.Class == "" && len(r.Facts.Failed) == 0 && !heavy {
 				return fmt.Errorf("%s: nothing was found wrong with it", r.Input)
 			}
 			return err

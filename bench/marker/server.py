@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""Runs marker's own `marker_server` with the settings of the other two: it has no option for them.
+
+    server.py SITE --port N
+
+SITE is a folder with what marker_server imports and marker does not install: fastapi, uvicorn, python-multipart.
+"""
+
+from __future__ import annotations
+
+import sys
+
+sys.path.append(sys.argv.pop(1))  # last: marker's own packages come first
+
+from marker.config.parser import ConfigParser  # noqa: E402 - after the path
+from marker.scripts.server import server_cli  # noqa: E402
+
+SETTINGS = {"force_layout_block": "Text", "disable_ocr": True, "disable_tqdm": True}
+
+_generate = ConfigParser.generate_config_dict
+
+
+def _with_settings(parser: ConfigParser) -> dict[str, object]:
+    return _generate(parser) | SETTINGS
+
+
+ConfigParser.generate_config_dict = _with_settings
+
+if __name__ == "__main__":
+    server_cli()
