@@ -47,7 +47,7 @@ func count(d Document) string {
 
 // meanings says what a warning of the closed list is about.
 var meanings = map[string]string{
-	"no-text":   "no text layer (a scan?)",
+	"no-text":   "no text layer (a scan? the engine ocr reads those)",
 	"truncated": "text cut off",
 	"degraded":  "converted in a simpler way",
 }
