@@ -61,45 +61,65 @@ func (b *Broker) buryCrashLoop(ctx context.Context, data []byte, version string,
 
 // buryMessage moves a message that nobody will be given again to the dead letters. It is idempotent: a message that is gone was dealt with.
 func (b *Broker) buryMessage(ctx context.Context, seq uint64, deliveries int, version string, log *slog.Logger) error {
+	m, err := b.left(ctx, seq)
+	if err != nil || m == nil {
+		return err
+	}
+	return b.buryLeft(ctx, m, deliveries, version, log)
+}
+
+// leftMessage is a message of the work queue that nobody will be given again.
+type leftMessage struct {
+	Queued
+	over   bool // its pass has ended already
+	stream jetstream.Stream
+}
+
+// left reads such a message, nil when it is gone.
+func (b *Broker) left(ctx context.Context, seq uint64) (*leftMessage, error) {
 	stream, err := b.js.Stream(ctx, StreamJobs)
 	if err != nil {
-		return missing("stream "+StreamJobs, err)
+		return nil, missing("stream "+StreamJobs, err)
 	}
 	raw, err := stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
+		return nil, nil //nolint:nilnil // as the comment says
 	}
 	if err != nil {
-		return fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
+		return nil, fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
 	}
 	q := queued(raw)
-	over, err := b.over(ctx, q.Work, raw.Time)
+	over, err := b.over(ctx, q.Work, q.At)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if over {
-		log.Info("a message of a job that has ended is removed", "stage", q.Stage, "job", q.Work.ID)
-		return removed(stream.DeleteMsg(ctx, seq), seq)
+	return &leftMessage{Queued: q, over: over, stream: stream}, nil
+}
+
+func (b *Broker) buryLeft(ctx context.Context, m *leftMessage, deliveries int, version string, log *slog.Logger) error {
+	if m.over {
+		log.Info("a message of a job that has ended is removed", "stage", m.Stage, "job", m.Work.ID)
+		return m.remove(ctx)
 	}
-	record := q.record()
+	record := m.record()
 	record.Class, record.Attempts, record.Version = failure.CrashLoop, deliveries, version
 	record.Message = fmt.Sprintf("delivered %d times without an end: whoever works on it dies or freezes", deliveries)
 	if _, err := b.bury(ctx, record); err != nil {
 		return err
 	}
-	if err := removed(stream.DeleteMsg(ctx, seq), seq); err != nil {
+	if err := m.remove(ctx); err != nil {
 		return err
 	}
 	log.Warn("crash loop buried", "stage", record.Stage, "dead_letter", record.ID, "source", record.Job.Source.Path())
 	return nil
 }
 
-// removed explains why a message of the work queue could not be deleted; one that is gone is.
-func removed(err error, seq uint64) error {
-	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
+// remove deletes it from the queue; one that is gone is.
+func (m *leftMessage) remove(ctx context.Context) error {
+	if err := m.stream.DeleteMsg(ctx, m.Seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("delete message %d of %s: %w", m.Seq, StreamJobs, err)
 	}
-	return fmt.Errorf("delete message %d of %s: %w", seq, StreamJobs, err)
+	return nil
 }
 
 // workOf reads the job out of a message of any stage; what can't be read is zero.

@@ -66,36 +66,24 @@ const againHeader = "Pdfmill-Stranded"
 // comeAgain has a stranded message worked on once more, as a new one: perhaps it was done, and is found to be, and a dead letter would give its job a second end. One
 // that is stranded again is buried.
 func (b *Broker) comeAgain(ctx context.Context, seq uint64, version string, log *slog.Logger) error {
-	stream, err := b.js.Stream(ctx, StreamJobs)
-	if err != nil {
-		return missing("stream "+StreamJobs, err)
-	}
-	raw, err := stream.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read message %d of %s: %w", seq, StreamJobs, err)
-	}
-	q := queued(raw)
-	over, err := b.over(ctx, q.Work, raw.Time)
-	if err != nil {
+	left, err := b.left(ctx, seq)
+	if err != nil || left == nil {
 		return err
 	}
-	if over || raw.Header.Get(againHeader) != "" {
-		return b.buryMessage(ctx, seq, MaxDeliver, version, log)
+	if left.over || left.Header.Get(againHeader) != "" {
+		return b.buryLeft(ctx, left, MaxDeliver, version, log)
 	}
-	m := nats.NewMsg(raw.Subject)
-	m.Data = raw.Data
-	m.Header.Set(jetstream.MsgIDHeader, messageID(raw.Header, seq)+":again")
+	m := nats.NewMsg(left.Subject)
+	m.Data = left.Data
+	m.Header.Set(jetstream.MsgIDHeader, messageID(left.Header, seq)+":again")
 	m.Header.Set(againHeader, strconv.FormatUint(seq, 10))
 	if _, err := b.js.PublishMsg(ctx, m); err != nil {
 		return fmt.Errorf("publish message %d of %s again: %w", seq, StreamJobs, err)
 	}
-	if err := removed(stream.DeleteMsg(ctx, seq), seq); err != nil {
+	if err := left.remove(ctx); err != nil {
 		return err
 	}
-	log.Warn("a message that its consumer has left behind comes again", "stage", q.Stage, "job", q.Work.ID, "source", q.Work.Source.Path())
+	log.Warn("a message that its consumer has left behind comes again", "stage", left.Stage, "job", left.Work.ID, "source", left.Work.Source.Path())
 	return nil
 }
 
