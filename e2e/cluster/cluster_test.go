@@ -25,7 +25,7 @@ const LongVariable = "PDFMILL_CLUSTER_ROUNDS"
 // TestCluster breaks one thing after the other in one installation, under load, and has the checker look after each.
 func TestCluster(t *testing.T) {
 	c := build(t, nil)
-	l := &load{cluster: c, samples: samples(t)}
+	l := &load{cluster: c, samples: rig.Samples(t)}
 	scenario := func(name string, run func(*testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
@@ -79,7 +79,7 @@ type load struct {
 func (l *load) some(n int) {
 	l.t.Helper()
 	for range n {
-		content := document(l.samples, l.n)
+		content := rig.Document(l.samples, l.n)
 		if l.n%7 == 6 {
 			content = fmt.Appendf(nil, "<html>page %d not found</html>", l.n)
 		}
@@ -125,10 +125,10 @@ func (l *load) corpus(t *testing.T) {
 	}
 	l.some(10)
 	for n := range 2 { // and again, which is another version
-		l.drop("versioned", "same.pdf", document(l.samples, 90_000+n))
+		l.drop("versioned", "same.pdf", rig.Document(l.samples, 90_000+n))
 		l.settle()
 	}
-	l.drop("shared", "team-a/report.pdf", document(l.samples, 90_010))
+	l.drop("shared", "team-a/report.pdf", rig.Document(l.samples, 90_010))
 	if _, err := l.s3.PutObject(t.Context(), "shared", "team-b/secret.pdf", strings.NewReader("theirs"), 6, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func (l *load) cutOff(t *testing.T) {
 		var meanwhile []string // everything goes on, whomever a service was connected to
 		for n := range 2 * len(l.hosts) {
 			key := fmt.Sprintf("cut-off/%05d.pdf", l.n+n)
-			l.drop("inbox", key, document(l.samples, 93_000+l.n+n))
+			l.drop("inbox", key, rig.Document(l.samples, 93_000+l.n+n))
 			meanwhile = append(meanwhile, "inbox/"+key)
 		}
 		for _, source := range meanwhile {

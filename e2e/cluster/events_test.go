@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/pdfmill/pdfmill/e2e/checker"
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // told has MinIO tell of drops while nobody lists, by its NATS target, as docs/cluster.md configures it.
@@ -20,7 +21,7 @@ func (l *load) told(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.drop("inbox", "told/by its target+ä.pdf", document(l.samples, 91_000))
+	l.drop("inbox", "told/by its target+ä.pdf", rig.Document(l.samples, 91_000))
 	l.until("MinIO tells of it", func() bool {
 		select {
 		case m := <-said:

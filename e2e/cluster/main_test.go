@@ -3,7 +3,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -54,27 +53,4 @@ func prepare() (bin string, err error) {
 		}
 	}
 	return bin, nil
-}
-
-// samples are small real PDFs.
-func samples(t testing.TB) [][]byte {
-	t.Helper()
-	paths, err := filepath.Glob("../../samples/*.pdf")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no samples: %v", err)
-	}
-	var all [][]byte
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, content)
-	}
-	return all
-}
-
-// document is the nth PDF, which nobody has seen before.
-func document(all [][]byte, n int) []byte {
-	return append(bytes.Clone(all[n%len(all)]), fmt.Appendf(nil, "\n%% copy %d\n", n)...)
 }

@@ -32,7 +32,7 @@ func TestUpgrade(t *testing.T) {
 			return rig.Binary(t, name)
 		}
 	})
-	l := &load{cluster: c, samples: samples(t)}
+	l := &load{cluster: c, samples: rig.Samples(t)}
 	phase := func(name string, next func(name string, i int) bool) {
 		t.Run(name, func(t *testing.T) {
 			c.t = t

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // Variables of the chaos run: how long documents and faults keep coming, and which run it is. The same seed makes the same choices.
@@ -53,7 +55,7 @@ func TestChaos(t *testing.T) {
 		t.Logf("seed %d (again with: %s=%d)", n, seedEnv, n)
 		choices := rand.New(rand.NewPCG(n, 0))
 		c := newCluster(t, replicas, nil)
-		all := samples(t)
+		all := rig.Samples(t)
 		start := time.Now()
 		nextDrop, nextFault := start, start.Add(2*time.Second)
 		var revive []func()

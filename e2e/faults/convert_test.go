@@ -17,7 +17,7 @@ func TestConvertOnAFullDisk(t *testing.T) {
 	in, out, data := t.TempDir(), t.TempDir(), t.TempDir()
 	disk := filepath.Join(data, "s3")
 	small(t, disk, "48m")
-	all := samples(t)
+	all := rig.Samples(t)
 	for i := range documents {
 		if err := os.WriteFile(filepath.Join(in, fmt.Sprintf("doc-%02d.pdf", i)), document(all, i+i/4), 0o600); err != nil { // leaves out what is no PDF
 			t.Fatal(err)

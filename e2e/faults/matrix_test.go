@@ -1,14 +1,13 @@
 package faults
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // points are the places at which each stage's process is killed.
@@ -19,30 +18,12 @@ var points = map[string][]string{
 	"publisher":  {"before-work", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
 }
 
-// samples are small real PDFs.
-func samples(t testing.TB) [][]byte {
-	t.Helper()
-	paths, err := filepath.Glob("../../samples/*.pdf")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no samples: %v", err)
-	}
-	var all [][]byte
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, content)
-	}
-	return all
-}
-
 // document is the nth PDF, which nobody has seen before; every fifth is none at all, so that it must fail.
 func document(all [][]byte, n int) []byte {
 	if n%5 == 4 {
 		return fmt.Appendf(nil, "<html>page %d not found</html>", n)
 	}
-	return append(bytes.Clone(all[n%len(all)]), fmt.Appendf(nil, "\n%% copy %d\n", n)...)
+	return rig.Document(all, n)
 }
 
 // TestMatrix kills a real process of each stage by SIGKILL exactly at each step of its loop, with one and with two replicas of each service, while documents
@@ -51,7 +32,7 @@ func TestMatrix(t *testing.T) {
 	t.Parallel()
 	eachReplicas(t, func(t *testing.T, replicas int) {
 		c := newCluster(t, replicas, nil)
-		all := samples(t)
+		all := rig.Samples(t)
 		var n atomic.Int64
 		var group sync.WaitGroup
 		for _, s := range services {

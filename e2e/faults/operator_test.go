@@ -58,7 +58,7 @@ func (c *cluster) last(key string) (e struct {
 func TestOperator(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, nil)
-	all := samples(t)
+	all := rig.Samples(t)
 	c.drop("done.pdf", document(all, 0))
 	c.settle()
 	done := c.last("done.pdf")

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/e2e/checker"
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // long reports whether this is the long form, of which figures are made.
@@ -49,7 +50,7 @@ func withReplicas(n int) string {
 // load drops n documents.
 func (c *cluster) load(from, n int) {
 	c.t.Helper()
-	all := samples(c.t)
+	all := rig.Samples(c.t)
 	for i := from; i < from+n; i++ {
 		c.drop(fmt.Sprintf("doc-%04d.pdf", i), document(all, i))
 	}
@@ -164,7 +165,7 @@ func TestSameFileManyTimes(t *testing.T) {
 	t.Parallel()
 	eachReplicas(t, func(t *testing.T, replicas int) {
 		c := newCluster(t, replicas, nil)
-		content := document(samples(t), 0)
+		content := document(rig.Samples(t), 0)
 		var group sync.WaitGroup
 		for i := range 100 {
 			group.Go(func() { c.drop(fmt.Sprintf("same-%03d.pdf", i), content) })
@@ -207,7 +208,7 @@ func TestSourceChangesUnderway(t *testing.T) {
 	t.Parallel()
 	eachReplicas(t, func(t *testing.T, replicas int) {
 		c := newCluster(t, replicas, nil)
-		all := samples(t)
+		all := rig.Samples(t)
 		for i := range replicas {
 			c.replica("validator", i).terminate() // nobody validates meanwhile
 		}

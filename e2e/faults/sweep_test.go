@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // aging makes everything that a sweep may take look two hours old, as the store sees it, and counts what goes. A sweep takes nothing younger than an hour.
@@ -77,7 +79,7 @@ func TestSweepUnderLoad(t *testing.T) {
 		c := newCluster(t, replicas, func(c *cluster) {
 			c.more["publisher"] = []string{"--sweep-every", "1s", "--sweep-ranges-age", "1h", "--sweep-sources-age", "1h"}
 		})
-		all := samples(t)
+		all := rig.Samples(t)
 		aged := aging{dir: filepath.Join(c.s3Dir, bucket), seen: map[string]string{}, gone: map[string]int{}}
 		const lanes, documents = 3, 12
 		var enough atomic.Bool // was swept
