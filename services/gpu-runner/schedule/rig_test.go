@@ -286,6 +286,19 @@ func (r *rig) full(workers int) {
 	})
 }
 
+// measured waits until the driver's word on the only worker is in the books: what is booked before looks the same.
+func (r *rig) measured(what string, bytes int64) {
+	r.t.Helper()
+	pipelinetest.Eventually(r.t, what+" is measured", func() bool {
+		r.s.mu.Lock()
+		defer r.s.mu.Unlock()
+		for _, one := range r.s.rooms {
+			return one.baseline == bytes && one.left.IsZero()
+		}
+		return false
+	})
+}
+
 // reasons are the reasons of worker states, joined.
 func (r *rig) reasons() string {
 	var all []string

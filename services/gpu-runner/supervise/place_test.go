@@ -129,6 +129,47 @@ func TestRetireFinishesTheJobInHandAndFillsThePlaceAnew(t *testing.T) {
 	}
 }
 
+// hasty is a place in which each process is told to leave as soon as it is loaded, the first times.
+type hasty struct {
+	Room
+	loaded func()
+}
+
+func (h hasty) Loaded(i Info) {
+	h.Room.Loaded(i)
+	h.loaded()
+}
+
+type hastyRooms struct {
+	Rooms
+	loaded func()
+}
+
+func (h hastyRooms) Enter(ctx context.Context, p Place) (Room, error) {
+	room, err := h.Rooms.Enter(ctx, p)
+	return hasty{room, h.loaded}, err
+}
+
+func TestAProcessThatIsToLeaveAsSoonAsItIsLoadedLeaves(t *testing.T) {
+	cfg, pids := children(t, fakechild.Config{}, 1)
+	cfg.Restart = RestartPolicy{Base: time.Hour}
+	var p *Pool
+	ready := make(chan struct{})
+	left := 2
+	cfg.Rooms = hastyRooms{cfg.withDefaults().Rooms, func() {
+		<-ready
+		if left--; left >= 0 {
+			p.Retire(0, "somebody needs the memory")
+		}
+	}}
+	p = startPool(t, cfg, pids)
+	close(ready)
+	pipelinetest.Eventually(t, "the third process stays", func() bool {
+		w := p.Snapshot().Workers[0]
+		return w.State == Idle && w.Restarts == 2
+	})
+}
+
 // An idle worker must prove from time to time that it can use its device; one that can't, or doesn't answer, is replaced before a job finds out.
 func TestIdleWorkersAreProbed(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -56,7 +56,7 @@ func (p *Pool) leave(w *worker, s State, reason string) {
 
 func (p *Pool) move(w *worker, s State, reason string) {
 	w.state, w.reason, w.since = s, reason, time.Now()
-	if s == Unloaded || s == Starting {
+	if s == Unloaded {
 		w.proc, w.room = nil, nil
 	}
 	if s != Backoff && s != Quarantined {

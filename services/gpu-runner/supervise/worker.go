@@ -207,6 +207,11 @@ func (p *Pool) launch(w *worker, room Room, visible bool) (*Process, error) {
 		})
 	}
 	if err == nil {
+		if visible { // from here on the room counts, and the process may be told to leave it
+			p.mu.Lock()
+			w.proc = proc
+			p.mu.Unlock()
+		}
 		room.Loaded(proc.Info())
 		p.occupy(proc, room)
 		return proc, nil
