@@ -9,7 +9,6 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
-	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
@@ -85,25 +84,6 @@ func (s *Service) passwords(m event.Range) ([]secret.Text, error) {
 	}
 	return found, nil
 }
-
-// limits are the two clocks of a range; they run only while a worker is on it.
-func (s *Service) limits(m event.Range) (c clocks) {
-	page := s.config.TimeoutPage
-	if m.Engine == job.EngineOCR {
-		page = max(page, recognition)
-	}
-	c.total = s.config.TimeoutBase + time.Duration(m.Range.Len())*page
-	if m.Options.Timeout > 0 {
-		c.total = time.Duration(m.Options.Timeout * float64(time.Second))
-	}
-	c.silence = min(s.config.Silence, c.total)
-	return c
-}
-
-// recognition is what a page may take on a CPU: some seconds on a core that nobody else uses.
-const recognition = time.Minute
-
-type clocks struct{ total, silence time.Duration }
 
 // afterFailure decides what becomes of a range whose conversion failed: see again.
 func (s *Service) afterFailure(m event.Range, attempt int, err error) ([]stage.Output, error) {

@@ -28,9 +28,9 @@ import (
 type Config struct {
 	Serve       []string      `name:"serve" env:"PDFMILL_SERVE" default:"text" help:"Engines to serve: text, ocr, marker; null only for benchmarks."`
 	Workers     int           `name:"workers" env:"PDFMILL_WORKERS" default:"0" help:"Worker processes of each engine; 0: one a core."`
-	TimeoutBase time.Duration `name:"range-timeout" env:"PDFMILL_RANGE_TIMEOUT" default:"30s" help:"Work time a range may take, whatever its length …"`
-	TimeoutPage time.Duration `name:"page-timeout" env:"PDFMILL_PAGE_TIMEOUT" default:"5s" help:"… and for each of its pages on top."`
-	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"30s" help:"Time a worker may go without a sign of progress."`
+	TimeoutBase time.Duration `name:"range-timeout" env:"PDFMILL_RANGE_TIMEOUT" default:"0" help:"Work time a range may take, whatever its length …; 0: by the engine: text and ocr 30s, marker 10m (2m where it reads nothing)."`
+	TimeoutPage time.Duration `name:"page-timeout" env:"PDFMILL_PAGE_TIMEOUT" default:"0" help:"… and for each of its pages on top; 0: text 5s, ocr and marker 1m (10s where it reads nothing)."`
+	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"0" help:"Time a worker may go without a sign of progress; 0: text 30s, ocr 1m, marker 11m (2m where it reads nothing)."`
 	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of data that a worker of the text engine may have (RLIMIT_DATA); 0: no limit."`
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Workers that get no network and no way to more privileges: auto: those of engines that need neither GPU nor servers (a driver may want a helper with the set-user-ID bit); all; or none."`
@@ -65,10 +65,15 @@ func (c Config) Validate() error {
 		faults = append(faults, err)
 	}
 	for name, d := range map[string]time.Duration{
-		"range-timeout": c.TimeoutBase, "silence-timeout": c.Silence, "idle-unload": c.IdleUnload, "probe-every": c.ProbeEvery, "recycle-age": c.RecycleAge,
+		"idle-unload": c.IdleUnload, "probe-every": c.ProbeEvery, "recycle-age": c.RecycleAge,
 	} {
 		if d <= 0 {
 			faults = append(faults, fmt.Errorf("%s is %s: it must be positive", name, d))
+		}
+	}
+	for name, d := range map[string]time.Duration{"range-timeout": c.TimeoutBase, "page-timeout": c.TimeoutPage, "silence-timeout": c.Silence} {
+		if d < 0 {
+			faults = append(faults, fmt.Errorf("%s is %s: it can't be negative", name, d))
 		}
 	}
 	return errors.Join(append(faults, c.Marker.Validate())...)

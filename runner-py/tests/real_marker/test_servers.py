@@ -32,6 +32,11 @@ def test_a_scan_is_read_by_the_vision_model(marker: Rig, tmp_path: Path) -> None
     assert result.pages[0].fidelity is None
 
 
+def test_each_answer_of_the_vision_model_is_a_sign_of_life(marker: Rig, tmp_path: Path) -> None:
+    _, progress = marker.convert(request(SAMPLES / "scan.pdf", tmp_path, 1, 1))
+    assert any(step.phase == "answers of the vision model" for step in progress)
+
+
 def test_a_model_that_gives_nothing_is_not_an_empty_page(marker: Rig, tmp_path: Path, servers: Path) -> None:
     fail = servers / "vlm.fail"
     fail.touch()

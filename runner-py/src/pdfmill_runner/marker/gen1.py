@@ -6,8 +6,9 @@ Imports torch, surya and marker: imported when the engine loads.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from marker.models import create_model_dict
@@ -16,6 +17,9 @@ from surya.settings import settings
 from pdfmill_runner.engine import DeviceMemory
 from pdfmill_runner.failures import EngineError, FailureClass
 from pdfmill_runner.marker import weights
+
+if TYPE_CHECKING:
+    from pdfmill_runner.engine import Progress
 
 NUMBER = 1
 
@@ -94,6 +98,10 @@ class Resident:
         if total != 64.0**3:
             raise EngineError(FailureClass.UNHEALTHY, f"{self.device} multiplies wrongly: {total}")
         return f"{self.device}: multiplied two matrices"
+
+    def watched(self, _progress: Progress) -> AbstractContextManager[None]:
+        """Do nothing: a model that is here is called with a few pages at a time."""
+        return nullcontext()
 
     def memory(self) -> DeviceMemory:
         """Return the allocator's figures."""

@@ -9,8 +9,10 @@ Imports surya and marker: imported when the engine loads.
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before surya reads them.
 for _name in (
@@ -24,10 +26,16 @@ os.environ.setdefault("SURYA_INFERENCE_BACKEND", "vllm")  # only says how reques
 
 import httpx  # noqa: E402
 from marker.models import create_model_dict  # noqa: E402
+from surya.inference.backends import openai_client  # noqa: E402
 from surya.settings import settings  # noqa: E402
 
 from pdfmill_runner.engine import DeviceMemory  # noqa: E402
 from pdfmill_runner.failures import EngineError, FailureClass  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pdfmill_runner.engine import Progress
 
 NUMBER = 2
 HEALTH_SECONDS = 5.0
@@ -105,6 +113,25 @@ class Client:
                     FailureClass.UNHEALTHY, f"{server.what} at {url} does not answer: {error}", context_intact=True
                 ) from error
         return f"servers that answer: {', '.join(self._servers) or 'none asked for'}"
+
+    @contextmanager
+    def watched(self, progress: Progress) -> Iterator[None]:
+        """Tell of each answer of the vision model, for as long as this is entered: a call waits for those of many pages."""
+        ask, lock, answers = openai_client._generate_one, threading.Lock(), 0  # noqa: SLF001 - surya has no hook of its own
+
+        def told(*args: Any, **named: Any) -> Any:
+            nonlocal answers
+            answer = ask(*args, **named)
+            with lock:
+                answers += 1
+                progress("answers of the vision model", answers, answers + 1)
+            return answer
+
+        openai_client._generate_one = told  # noqa: SLF001
+        try:
+            yield
+        finally:
+            openai_client._generate_one = ask  # noqa: SLF001
 
     def memory(self) -> DeviceMemory:
         """Return nothing: the servers hold the device's memory."""

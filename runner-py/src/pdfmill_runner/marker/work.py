@@ -100,7 +100,7 @@ class Work:
         output = self._request.options.output
         nonce = secrets.token_hex(24)
         config = self._config(numbers, nonce)
-        with Numbering(self._request.path):
+        with Numbering(self._request.path), self._models.watched(self._progress):
             converter = Converter(
                 self._models.models, self._progress, config=config, renderer=paged.RENDERERS[output], **self._llm(config)
             )
