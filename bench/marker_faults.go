@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -148,14 +149,45 @@ func (v *rivals) restarted(ctx context.Context, result *Result) error {
 			return "", err
 		}
 		<-p.ended
-		again := 0
+		written := map[string]bool{}
 		for file, then := range before {
 			if about, err := os.Stat(file); err != nil || !about.ModTime().Equal(then) {
-				again++
+				written[file] = true
 			}
 		}
-		return fmt.Sprintf("has all but %d then (exit %d), of %d that were there wrote %d again", len(papers(in))-len(outputs(out)), p.status(), len(before), again), nil
+		converted := len(written) // marker writes what it converts, and converts what it writes
+		if ours {
+			if converted, err = convertedAgain(out, before); err != nil {
+				return "", err
+			}
+		}
+		return fmt.Sprintf("has all but %d then (exit %d), of %d that were there converted %d again and wrote %d again",
+			len(papers(in))-len(outputs(out)), p.status(), len(before), converted, len(written)), nil
 	})
+}
+
+// convertedAgain counts the documents of a run of pdfmill that were there before and of which it neither kept the output nor had the pages.
+func convertedAgain(out string, before map[string]time.Time) (int, error) {
+	data, err := os.ReadFile(filepath.Join(out, "report.json"))
+	if err != nil {
+		return 0, err
+	}
+	var report struct {
+		Documents []struct {
+			Markdown     string
+			Kept, Cached bool
+		}
+	}
+	if err := json.Unmarshal(data, &report); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, d := range report.Documents {
+		if _, there := before[d.Markdown]; there && !d.Kept && !d.Cached {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // full lets the disk for the output run full.

@@ -240,7 +240,7 @@ func copies(t *testing.T, n int) string {
 	return dir
 }
 
-// TestCtrlCAndOn: an interrupt lets what is in hand end; kill -9 does not; the same command goes on after both.
+// TestCtrlCAndOn: an interrupt lets what is in hand end; kill -9 does not; the same command goes on after both, and does again nothing that was there.
 func TestCtrlCAndOn(t *testing.T) {
 	const n = 60
 	in, out, data := copies(t, n), t.TempDir(), t.TempDir()
@@ -266,11 +266,36 @@ func TestCtrlCAndOn(t *testing.T) {
 			}
 		}
 	}
+	there := map[string]time.Time{}
+	files, err := filepath.Glob(filepath.Join(out, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		there[file] = modified(t, file)
+	}
 	r, _ := converts(t, 0, out, args[1:2]...)
-	if r.Totals.Converted != n || r.Totals.Kept == 0 || len(r.Unfinished) != 0 {
-		t.Errorf("after both: %+v", r.Totals)
+	if r.Totals.Converted != n || r.Totals.Kept != len(there) || len(r.Unfinished) != 0 {
+		t.Errorf("after both, %d documents being there: %+v", len(there), r.Totals)
+	}
+	for file, then := range there {
+		if !modified(t, file).Equal(then) {
+			t.Errorf("%s was written again", file)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(out, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if files, err := filepath.Glob(filepath.Join(out, "*.md")); err != nil || len(files) != n {
 		t.Errorf("%d files of Markdown, %v", len(files), err)
 	}
+}
+
+func modified(t *testing.T, file string) time.Time {
+	t.Helper()
+	about, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return about.ModTime()
 }

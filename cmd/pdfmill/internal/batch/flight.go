@@ -199,16 +199,15 @@ func (r *run) failed(i int, e *event.Failed, started time.Time) {
 func (r *run) converted(ctx context.Context, i int, e *event.Converted, started time.Time) {
 	out := r.out
 	out.store = r.backend.Store
-	file, err := out.write(ctx, r.names[i], e)
+	made, err := out.prepare(ctx, r.names[i], e)
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			r.unreadable(i, failure.New(failure.ClassOf(err, failure.Unhealthy), "write the output of", r.Inputs[i].Path, err), started)
-		}
+		r.unwritten(i, err, started)
 		return
 	}
 	d := Document{
+		Input: r.Inputs[i].Path, File: r.Inputs[i].File, Cached: e.Cached,
 		Outcome: OutcomeConverted, Pages: e.Pages, ConvertedPages: e.ConvertedPages, FailedPages: e.FailedPages, Warnings: e.Warnings,
-		Seconds: round(time.Since(started).Seconds()), Markdown: file, Job: job.ID(e.Source.SHA256, r.Options), SHA256: e.Source.SHA256,
+		Seconds: round(time.Since(started).Seconds()), Markdown: made.shown, Job: job.ID(e.Source.SHA256, r.Options), SHA256: e.Source.SHA256,
 	}
 	if d.FailedPages == nil {
 		d.FailedPages = []event.FailedPage{}
@@ -216,5 +215,19 @@ func (r *run) converted(ctx context.Context, i int, e *event.Converted, started 
 	if d.Warnings == nil {
 		d.Warnings = []event.PageWarning{}
 	}
+	if err = r.journal.note(d, digest(made.text)); err == nil {
+		err = writeFile(made.path, made.text)
+	}
+	if err != nil {
+		r.unwritten(i, err, started)
+		return
+	}
 	r.end(i, d)
+}
+
+// unwritten ends an input whose output can't be written; a run that was ended leaves it for the next.
+func (r *run) unwritten(i int, err error, started time.Time) {
+	if !errors.Is(err, context.Canceled) {
+		r.unreadable(i, failure.New(failure.ClassOf(err, failure.Unhealthy), "write the output of", r.Inputs[i].Path, err), started)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -37,14 +38,15 @@ func written(t *testing.T, layout Layout, key, text string) (string, map[string]
 		key: text, "r1/images/page-0001-Figure-3.jpg": "jpeg", "r1/images/page-0003-01.png": "png",
 		"r1/manifest.json": `{"page_list":[{"page":1,"engine":"marker"},{"page":3,"engine":"text"}]}`,
 	}}}
-	shown, err := o.write(t.Context(), "a b.c", &event.Converted{
+	made, err := o.prepare(t.Context(), "a b.c", &event.Converted{
 		Markdown: event.Markdown{Key: key, Bytes: int64(len(text)), SHA256: digest([]byte(text))}, Manifest: event.Object{Key: "r1/manifest.json"},
 		Images: []event.Image{{Key: "r1/images/page-0001-Figure-3.jpg", Page: 1}, {Key: "r1/images/page-0003-01.png", Page: 3}},
 	})
-	if err != nil {
+	if err := errors.Join(err, writeFile(made.path, made.text)); err != nil {
 		t.Fatal(err)
 	}
-	if !o.written(Document{Outcome: OutcomeConverted, Markdown: shown}) {
+	shown := made.shown
+	if !o.has(Document{Outcome: OutcomeConverted, Markdown: shown}) {
 		t.Errorf("%s is not known again", shown)
 	}
 	files := map[string]string{}

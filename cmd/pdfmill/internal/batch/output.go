@@ -28,26 +28,33 @@ type output struct {
 	layout Layout
 }
 
-// write fetches and writes a document, images first, so that a document that is there has its images. It returns its path as people know it.
-func (o output) write(ctx context.Context, stem string, c *event.Converted) (string, error) {
+// prepared is a document that is about to be written, its images being there.
+type prepared struct {
+	shown string // its path as people know it
+	path  string // absolute
+	text  []byte
+}
+
+// prepare fetches a document and writes its images, so that a document that is there has them.
+func (o output) prepare(ctx context.Context, stem string, c *event.Converted) (prepared, error) {
 	text, err := o.document(ctx, c)
 	if err != nil {
-		return "", err
+		return prepared{}, err
 	}
 	ext := path.Ext(c.Markdown.Key)
 	if o.layout == LayoutMarker {
 		if err := o.describe(ctx, stem, ext, text, c); err != nil {
-			return "", err
+			return prepared{}, err
 		}
 	}
 	if len(c.Images) > 0 {
 		if err := o.images(ctx, filepath.Join(o.dir, o.layout.images(stem)), c); err != nil {
-			return "", err
+			return prepared{}, err
 		}
 		text = o.layout.relink(text, stem, c.Images)
 	}
 	name := o.layout.file(stem, ext)
-	return filepath.Join(o.shown, name), writeFile(filepath.Join(o.dir, name), o.layout.text(text, ext))
+	return prepared{filepath.Join(o.shown, name), filepath.Join(o.dir, name), o.layout.text(text, ext)}, nil
 }
 
 // maxManifest bounds a manifest, in bytes: it has some hundred a page.
@@ -109,8 +116,8 @@ func (o output) images(ctx context.Context, dir string, c *event.Converted) erro
 // escaped is a name as links say it.
 func escaped(name string) string { return url.PathEscape(name) }
 
-// written reports whether the output of a document that an earlier run converted is still there.
-func (o output) written(d Document) bool {
+// has reports whether the output of a document that an earlier run converted is still there.
+func (o output) has(d Document) bool {
 	if d.Outcome != OutcomeConverted || d.Markdown == "" {
 		return false
 	}

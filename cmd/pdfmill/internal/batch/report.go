@@ -36,6 +36,8 @@ type Document struct {
 
 	// Kept says that an earlier run converted the same bytes with the same options, and its output was kept.
 	Kept bool `json:"kept,omitempty"`
+	// Cached says that the pipeline had all pages from an earlier drop: nothing was converted.
+	Cached bool `json:"cached,omitempty"`
 	// Job names the work: the same bytes with the same options are the same job.
 	Job string `json:"job,omitempty"`
 	// SHA256 of the input's bytes, where they were read.

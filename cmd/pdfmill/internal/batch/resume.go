@@ -11,12 +11,12 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 )
 
-// former is what the report of an earlier run says, by Input.identity.
+// former is what the report and the journal of an earlier run say, by Input.identity.
 type former map[string]Document
 
-func newFormer(r Report) former {
+func newFormer(r Report, noted []Document) former {
 	f := former{}
-	for _, list := range [][]Document{r.Earlier, r.Documents} {
+	for _, list := range [][]Document{r.Earlier, r.Documents, noted} {
 		for _, d := range list {
 			identity := d.File
 			if identity == "" {
@@ -32,7 +32,7 @@ func newFormer(r Report) former {
 func (f former) stems(out output) map[string]string {
 	stems := map[string]string{}
 	for identity, d := range f {
-		if out.written(d) {
+		if out.has(d) {
 			stems[identity] = strings.TrimSuffix(filepath.Base(d.Markdown), filepath.Ext(d.Markdown))
 		}
 	}
@@ -47,7 +47,7 @@ func (f former) others(inputs []Input, out output) []Document {
 	}
 	var others []Document
 	for identity, d := range f {
-		if !named[identity] && out.written(d) {
+		if !named[identity] && out.has(d) {
 			others = append(others, d)
 		}
 	}
@@ -58,7 +58,7 @@ func (f former) others(inputs []Input, out output) []Document {
 // kept reports whether an earlier run converted these very bytes with these options and its output is still there.
 func (f former) kept(in Input, options job.Options, out output) (Document, bool) {
 	d, known := f[in.identity()]
-	if !known || in.Stream || in.Err != nil || d.Job == "" || !out.written(d) {
+	if !known || in.Stream || in.Err != nil || d.Job == "" || !out.has(d) {
 		return Document{}, false
 	}
 	sha, err := hashFile(in.File)

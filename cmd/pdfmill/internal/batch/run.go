@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -55,8 +56,14 @@ func Run(ctx context.Context, r Request, connect func(context.Context) (Backend,
 	if r.Shown == "" {
 		r.Shown = r.Dir
 	}
-	known, out := newFormer(previous), output{dir: r.Dir, shown: r.Shown, layout: r.Layout}
+	out := output{dir: r.Dir, shown: r.Shown, layout: r.Layout}
+	noted, err := noted(out)
+	if err != nil {
+		return Report{}, err
+	}
+	known := newFormer(previous, noted)
 	run := &run{
+		journal: &journal{path: filepath.Join(r.Dir, journalName)},
 		Request: r, out: out, names: Names(r.Inputs, known.stems(out)), pending: map[string]*flight{},
 		ledger: newLedger(r.Dir, r.Inputs, known.others(r.Inputs, out), started),
 	}
@@ -75,15 +82,20 @@ func Run(ctx context.Context, r Request, connect func(context.Context) (Backend,
 	}
 	r.Progress.Close()
 	report := run.ledger.report()
-	return report, errors.Join(err, report.Save(r.Dir))
+	saved := report.Save(r.Dir)
+	if saved == nil {
+		saved = run.journal.end()
+	}
+	return report, errors.Join(err, saved)
 }
 
 // run is one Run.
 type run struct {
 	Request
-	out    output
-	names  []string
-	ledger *ledger
+	out     output
+	names   []string
+	ledger  *ledger
+	journal *journal
 
 	backend Backend
 	mu      sync.Mutex
