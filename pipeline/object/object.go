@@ -98,23 +98,28 @@ func GetJSON(ctx context.Context, s Store, bucket, key string, limit int64, v an
 	return info, nil
 }
 
-// Download copies an object to w and fails with class source-changed when its bytes do not have the given sha256 (hex; "" checks nothing).
-// It returns the number of bytes.
+// Download copies an object to w and fails with class source-changed when its bytes do not have the given sha256 (hex). It returns the number of bytes.
 func Download(ctx context.Context, s Store, bucket, key, sha string, w io.Writer) (int64, error) {
-	body, _, err := s.Get(ctx, bucket, key)
+	body, info, err := s.Get(ctx, bucket, key)
 	if err != nil {
 		return 0, err
 	}
 	defer body.Close()
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, hash), &storeReader{body, bucket, key})
+	n, got, err := Copy(w, body, info)
 	if err != nil {
 		return n, err
 	}
-	if got := hex.EncodeToString(hash.Sum(nil)); sha != "" && got != sha {
+	if got != sha {
 		return n, failure.Newf(failure.SourceChanged, "read", bucket+"/"+key, "its sha256 is %s, want %s", got, sha)
 	}
 	return n, nil
+}
+
+// Copy copies to w what Get opened. It returns the number of bytes and their sha256 (hex). A failure to read has its class, one to write has not.
+func Copy(w io.Writer, body io.Reader, of Info) (n int64, sha string, err error) {
+	hash := sha256.New()
+	n, err = io.Copy(io.MultiWriter(w, hash), &storeReader{body, of.Bucket, of.Key})
+	return n, hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // storeReader classifies what goes wrong while reading from the store, as opposed to while writing elsewhere.

@@ -2,6 +2,8 @@ package object
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -92,8 +94,15 @@ func (s *S3) Put(ctx context.Context, bucket, key string, body io.Reader, size i
 		options.SetMatchETagExcept("*")
 	}
 	put := s.client.PutObject
-	if size == 0 {
-		put = s.putEmpty
+	if again, ok := body.(io.ReadSeeker); ok && 0 <= size && size <= plainPut {
+		sum, err := sumOf(again)
+		if err != nil {
+			return Info{}, fmt.Errorf("write %s/%s: %w", bucket, key, err)
+		}
+		put = func(ctx context.Context, bucket, key string, body io.Reader, size int64, options minio.PutObjectOptions) (minio.UploadInfo, error) {
+			options.DisableContentSha256 = true // of chunks: the whole has its own
+			return minio.Core{Client: s.client}.PutObject(ctx, bucket, key, body, size, "", sum, options)
+		}
 	}
 	up, err := put(ctx, bucket, key, body, size, options)
 	if err != nil {
@@ -102,15 +111,19 @@ func (s *S3) Put(ctx context.Context, bucket, key string, body io.Reader, size i
 	return Info{Bucket: bucket, Key: key, ETag: up.ETag, Size: up.Size, ModTime: up.LastModified}, nil
 }
 
-// emptySHA256 is the SHA-256 of no bytes.
-const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+// plainPut is the size, in bytes, up to which an object that can be read twice is one plain request with the sum of its bytes. Others go in chunks, each signed, of which
+// a gateway leaves some on the connection when it refuses the request, or when there are no bytes: it takes them for a next request, and refuses that, sometimes in
+// the place of the real one (versitygw 1.8).
+const plainPut = 4 << 20
 
-// putEmpty writes an object of no bytes as a plain request: sent in signed chunks, as others are, it leaves bytes behind that the gateway takes for a next request,
-// and refuses, sometimes in the place of the real one (versitygw 1.8).
-func (s *S3) putEmpty(ctx context.Context, bucket, key string, body io.Reader, size int64, options minio.PutObjectOptions) (minio.UploadInfo, error) {
-	options.DisableContentSha256 = true // of the chunks: the whole has its own
-	core := minio.Core{Client: s.client}
-	return core.PutObject(ctx, bucket, key, body, size, "", emptySHA256, options)
+// sumOf is the SHA-256 of a body at its start, where it is afterwards.
+func sumOf(body io.ReadSeeker) (string, error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, body); err != nil {
+		return "", err
+	}
+	_, err := body.Seek(0, io.SeekStart)
+	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // List implements Store.

@@ -30,26 +30,24 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 		return nil, failure.Newf(failure.InvalidMessage, "take", asked.Path(), "it is not an inbox, nor in one: inboxes are %s", strings.Join(s.config.Inbox, ", ")).
 			WithHint("name it with --inbox, or stop its notifications")
 	}
-	if err := s.inside(asked); err != nil {
-		return nil, err
-	}
 	was, found, err := s.sources.Get(ctx, asked)
 	if err != nil {
 		return nil, unnoted(asked, err)
 	}
-	info, err := s.platform.Store.Stat(ctx, asked.Bucket, asked.Key)
+	seen, err := s.look(ctx, asked, found)
+	defer seen.close()
 	if errors.Is(err, object.ErrNotFound) {
 		return nil, gone(asked, d.Body.Pass, was, found)
 	}
 	if err != nil {
 		return nil, err
 	}
-	source := sourceOf(info)
+	source := sourceOf(seen.Info)
 	same := found && was.Source.Version() == source.Version()
 	if d.Body.Pass == 0 && same && was.Job != "" && !s.doubts(was) {
 		return nil, nil
 	}
-	err = s.take(ctx, d.Body, info, was, same)
+	err = s.take(ctx, d.Body, seen, was, same)
 	if err == nil {
 		return nil, nil
 	}
@@ -62,9 +60,9 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 }
 
 // take makes the object's present state a job.
-func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, was jet.Taken, same bool) error {
-	source, now := sourceOf(info), s.now()
-	options, correlationID, err := wishes(info.Metadata, d.Set)
+func (s *Service) take(ctx context.Context, d event.Dropped, seen present, was jet.Taken, same bool) error {
+	source, now := sourceOf(seen.Info), s.now()
+	options, correlationID, err := wishes(seen.Metadata, d.Set)
 	if err != nil {
 		return failure.New(failure.InvalidMessage, "read options of", source.Path(), err).
 			WithHint("correct the object's metadata and drop it again, or replay it with --set")
@@ -73,13 +71,10 @@ func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, w
 		return failure.Newf(failure.LimitBytes, "take", source.Path(), "it has %d bytes, more than the limit of %d", source.Size, s.config.MaxBytes).
 			WithHint("raise --ingest-max-bytes")
 	}
-	if source.SHA256, err = s.keep(ctx, source); err != nil {
+	if source.SHA256, err = s.keep(ctx, seen); err != nil {
 		return err
 	}
 	crashpoint.Reach(stage.Ingest, crashpoint.AfterStore)
-	if err := s.inside(source); err != nil { // somebody may have put a link there meanwhile
-		return err
-	}
 	j := job.New(source, options, correlationID, now)
 	j.Pass = d.Pass
 	if d.Pass > 0 || !same || was.Job == "" || was.Source.SHA256 != source.SHA256 { // else it was a second look, and nothing is new
@@ -96,22 +91,25 @@ func (s *Service) take(ctx context.Context, d event.Dropped, info object.Info, w
 	return nil
 }
 
-// inside refuses an object that is no file of its inbox's folder: the gateway follows symbolic links, to wherever they lead.
-func (s *Service) inside(source document.Source) error {
+// inside refuses an object that is no file of its inbox's folder: the gateway follows symbolic links, to wherever they lead. It returns the file, nil when there is none.
+func (s *Service) inside(source document.Source) (fs.FileInfo, error) {
 	dir, isFile := s.config.Directories[source.Bucket]
 	if !isFile {
-		return nil
+		return nil, nil //nolint:nilnil // nothing to look at
 	}
 	_, about, err := place(dir, source.Key)
 	switch {
 	case errors.Is(err, errLinked):
-		return failure.New(failure.InvalidMessage, "take", source.Path(), err)
+		return nil, failure.New(failure.InvalidMessage, "take", source.Path(), err)
 	case errors.Is(err, fs.ErrInvalid):
-		return failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonForeign))
+		return nil, failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonForeign))
 	case err == nil && !about.Mode().IsRegular():
-		return failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonSpecial))
+		return nil, failure.New(failure.InvalidMessage, "take", source.Path(), errors.New(reasonSpecial))
 	}
-	return nil // what can't be looked at can't be read either, and that says why
+	if err != nil {
+		return nil, nil //nolint:nilnil,nilerr // what can't be looked at can't be read either, and that says why
+	}
+	return about, nil
 }
 
 // doubts says whether what was taken wants its second look now.

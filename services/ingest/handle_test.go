@@ -387,6 +387,46 @@ func (m *meddled) Close() error {
 	return err
 }
 
+// asked counts requests to the store by what they are.
+type asked struct {
+	object.Store
+	said string
+}
+
+func (a *asked) Stat(ctx context.Context, bucket, key string) (object.Info, error) {
+	a.said += "stat "
+	return a.Store.Stat(ctx, bucket, key)
+}
+
+func (a *asked) Get(ctx context.Context, bucket, key string) (io.ReadCloser, object.Info, error) {
+	a.said += "get "
+	return a.Store.Get(ctx, bucket, key)
+}
+
+func (a *asked) Put(ctx context.Context, bucket, key string, body io.Reader, size int64, how object.Put) (object.Info, error) {
+	a.said += "put "
+	return a.Store.Put(ctx, bucket, key, body, size, how)
+}
+
+// TestRequestsOfADocument: a new one is read once and written once; of what is there already no second copy is written.
+func TestRequestsOfADocument(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	content := "the only one of " + t.Name()
+	for i, want := range []string{"get put ", "get put stat stat "} {
+		key := fmt.Sprintf("%d.pdf", i)
+		b.put(key, content, nil)
+		counted := &asked{Store: store}
+		b.store = counted
+		if err := b.handle(b.service(), b.hint(key)); err != nil {
+			t.Fatal(err)
+		}
+		if counted.said != want {
+			t.Errorf("%s: %s, want %s", key, counted.said, want)
+		}
+	}
+}
+
 func TestAChangeWhileReadingIsTransient(t *testing.T) {
 	t.Parallel()
 	for name, meddle := range map[string]func(b *bench){

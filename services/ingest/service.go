@@ -1,7 +1,7 @@
 // Package ingest is the first stage: it notices what was dropped into an inbox, copies it to where nobody changes it any more, and hands it on.
 //
 //	gateway (or MinIO) ─────┐
-//	folder watch ─ stable? ─┼─▶ pdf.dropped ─▶ stat ─▶ taken already? ─ yes ─▶ (nothing to do)
+//	folder watch ─ stable? ─┼─▶ pdf.dropped ─▶ look ─▶ taken already? ─ yes ─▶ (nothing to do)
 //	listing ─ unknown? ─────┘      (turns, gate)         │ no
 //	                             options ─▶ copy to source/<sha256>.pdf ─▶ pdf.ingested ─▶ note it in pdf_sources
 //

@@ -94,6 +94,10 @@ func (s *Service) Name() string { return stage.Validator }
 // Ready implements lifecycle.Service.
 func (s *Service) Ready() error { return s.platform.Broker.Healthy() }
 
+// handsFull is how many documents are in work for each that is inspected: what is brought from the store and put there takes as long as looking at a small one, and a
+// probe must not wait for it.
+const handsFull = 3
+
 // Run implements lifecycle.Service.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.inspector.Close()
@@ -101,7 +105,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	return jet.Run(ctx, s.platform.Broker, jet.Loop{
-		Stage: stage.Validator, Subject: event.SubjectIngested, Concurrency: s.config.Concurrency,
+		Stage: stage.Validator, Subject: event.SubjectIngested, Concurrency: handsFull * s.config.Concurrency,
 		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.log,
 	}, s.handle)
 }
