@@ -48,6 +48,16 @@ func hasty() validator.Limits {
 	return l
 }
 
+// hastily returns an inspector with hasty limits that has started: a first start compiles PDFium, which may take longer than Go lets a fuzzed function run.
+func hastily(f *testing.F) *validator.Inspector {
+	f.Helper()
+	inspector := newInspector(f, hasty())
+	if err := inspector.Warm(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	return inspector
+}
+
 // seeds are the small documents of the corpus, and documents made here.
 func seeds(t testing.TB) [][]byte {
 	out := [][]byte{plain(1).bytes(), plain(3).bytes(), read(t, locked)}
@@ -71,7 +81,7 @@ func read(t testing.TB, path string) []byte {
 // FuzzDocument sends mutants of real documents through the whole validator. A crash of a probe is a verdict, one of this process, a hang or a hole in the plan a find.
 func FuzzDocument(f *testing.F) {
 	documents := seeds(f)
-	inspector, dir := newInspector(f, hasty()), f.TempDir()
+	inspector, dir := hastily(f), f.TempDir()
 	for i := range 8 {
 		f.Add(uint64(i), uint16(i))
 	}
@@ -94,7 +104,7 @@ func FuzzBytes(f *testing.F) {
 	f.Add([]byte("<html>%PDF-"))
 	f.Add(plain(1).bytes())
 	f.Add(bytes.Repeat([]byte("%PDF-startxref 9 /Filter/Standard /V 9 %%EOF"), 10))
-	inspector, dir := newInspector(f, hasty()), f.TempDir()
+	inspector, dir := hastily(f), f.TempDir()
 	f.Fuzz(func(t *testing.T, content []byte) {
 		path := filepath.Join(dir, "bytes.pdf")
 		if err := os.WriteFile(path, content, 0o600); err != nil {
