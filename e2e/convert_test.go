@@ -222,6 +222,77 @@ func TestCheckAndVersion(t *testing.T) {
 	}
 }
 
+// TestCheckOfWhatPeopleGive: nothing of it breaks the run, each thing has its line, and the message says what it is.
+func TestCheckOfWhatPeopleGive(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	sparse := func(name string, size int64) {
+		if err := os.Truncate(at(name), size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(at("dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	good := read(t, "../samples/report.pdf")
+	for name, content := range map[string]string{
+		"page.pdf": "<html><body>404</body></html>", "empty.pdf": "", "holes.pdf": "", "huge.pdf": "%PDF-1.7\n", "dir/inside.pdf": string(good), "dir/half.PDF": string(good[:2000]),
+		"dir/.hidden.pdf": "x", "dir/notes.txt": "x",
+	} {
+		write(t, at(name), []byte(content))
+	}
+	sparse("holes.pdf", 1<<31)
+	sparse("huge.pdf", 1<<31+1)
+	if err := syscall.Mkfifo(at("pipe.pdf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	piped := make(chan error, 1)
+	go func() { piped <- os.WriteFile(at("pipe.pdf"), good, 0o600) }()
+	out := rig.Run(t, "check", at("page.pdf"), at("empty.pdf"), at("holes.pdf"), at("huge.pdf"), at("missing.pdf"), at("dir"), at("pipe.pdf"), "/dev/zero", at("page.pdf"))
+	if err := <-piped; err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"refused " + at("page.pdf") + " not-pdf: it is a web page",
+		"refused " + at("empty.pdf") + " pdf-empty: the file has no bytes",
+		"refused " + at("holes.pdf") + " not-pdf: it is nothing but zero bytes at its beginning",
+		"refused " + at("huge.pdf") + " limit-bytes: it has 2147483649 bytes, the limit is 2147483648",
+		"refused " + at("missing.pdf") + " source-gone: there is no such file",
+		"refused " + at("dir/half.PDF") + " pdf-corrupt: it is cut off at byte 2000",
+		"ok " + at("dir/inside.pdf") + " 2 pages",
+		"ok " + at("pipe.pdf") + " 2 pages",
+		"refused /dev/zero source-gone: is neither a file nor a directory",
+	}
+	lines := strings.Split(strings.TrimSpace(out.Stdout), "\n")
+	if out.Code != 1 || len(lines) != len(want) {
+		t.Fatalf("exit %d, %s%s", out.Code, out.Stdout, out.Stderr)
+	}
+	for i, line := range lines {
+		if line = strings.Join(strings.Fields(line), " "); !strings.HasPrefix(line, want[i]) {
+			t.Errorf("%q does not begin with %q", line, want[i])
+		}
+	}
+}
+
+// TestCheckStops: an interrupt ends a check that waits for a pipe, says how far it came, and leaves nothing.
+func TestCheckStops(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe.pdf")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	running := rig.Start(t, []string{"TMPDIR=" + dir}, rig.Binary(t, "pdfmill"), "check", "../samples/report.pdf", pipe)
+	running.Await("the first verdict", func() bool { return strings.Contains(running.Log(), "report.pdf") })
+	running.Signal(syscall.SIGINT)
+	if code := running.Wait(20 * time.Second); code != 3 || !strings.Contains(running.Log(), "stopped: 1 of 2 files were checked") {
+		t.Errorf("exit %d, %s", code, running.Log())
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 // TestNoPython: without an interpreter nothing converts, and the message says what to install.
 func TestNoPython(t *testing.T) {
 	out := rig.Command{Args: []string{"convert", "-o", t.TempDir(), "../samples/letter.pdf"}, Env: []string{"PATH=" + t.TempDir(), "PDFMILL_CACHE=" + t.TempDir()}}.Run(t)

@@ -10,8 +10,6 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/batch"
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
@@ -43,7 +41,7 @@ Examples:
   PDFMILL_SECRET_TEAM=… pdfmill check locked.pdf --password-ref team`
 }
 
-// Run inspects files, several at once, and reports on them in order.
+// Run inspects files, several at once, and reports on them in their order.
 func (c *checkCommand) Run(g *globals, std streams) error {
 	stop, ctx, done := interruptible()
 	defer done()
@@ -60,55 +58,35 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 	if err := errors.Join(unusable(inputs), silentStdin(inputs, std)); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	// A place in reports holds a slot: whoever is slow to print holds up the inspection, not the memory.
-	reports := make(chan chan validator.Report, c.Parallel)
-	refused := false
-	group.Go(func() error { return c.each(ctx, inspector, inputs, std.in, reports) })
-	group.Go(func() error {
-		for next := range reports {
-			select {
-			case r := <-next:
-				refused = refused || r.Verdict != validator.VerdictOK
-				if err := show(std.out, g.JSON, r); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return err
+	refused, shown := false, 0
+	check := func(ctx context.Context, in batch.Input) (validator.Report, error) {
+		return c.one(ctx, inspector, in, std.in)
 	}
-	if refused {
+	err = inOrder(ctx, inputs, c.Parallel, size, check, func(r validator.Report) error {
+		refused, shown = refused || r.Verdict != validator.VerdictOK, shown+1
+		return show(std.out, g.JSON, r)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("stopped: %d of %d files were checked", shown, len(inputs))
+	case err != nil:
+		return err
+	case refused:
 		return some()
 	}
 	return nil
 }
 
-// each checks all inputs and sends where each report will come from, in order.
-func (c *checkCommand) each(ctx context.Context, inspector *validator.Inspector, inputs []batch.Input, stdin io.Reader, reports chan<- chan validator.Report) error {
-	defer close(reports)
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.Parallel)
-	for _, in := range inputs {
-		result := make(chan validator.Report, 1)
-		select {
-		case reports <- result:
-		case <-ctx.Done():
-			return errors.Join(group.Wait(), ctx.Err())
-		}
-		group.Go(func() error {
-			r, err := c.one(ctx, inspector, in, stdin)
-			if err == nil {
-				result <- r
-			}
-			return err
-		})
+// size is the bytes of a file, by which a long inspection is guessed; 0 when nobody knows.
+func size(in batch.Input) int64 {
+	if in.Stream || in.Err != nil {
+		return 0
 	}
-	return group.Wait()
+	info, err := os.Stat(in.File)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func (c *checkCommand) inspector() (*validator.Inspector, error) {
@@ -145,7 +123,7 @@ func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, 
 		defer remove()
 	}
 	if file, err := os.Open(path); err != nil {
-		return validator.Unreadable(in.Path, err), nil
+		return validator.Unreadable(in.Path, fmt.Errorf("it can't be read: %w (allow reading it, or leave it out)", batch.Cause(err))), nil
 	} else if err := file.Close(); err != nil {
 		return validator.Report{}, err
 	}

@@ -113,6 +113,8 @@ func (i *Inspector) open(ctx context.Context, r Request, seen sight) (Finding, e
 		return found, refuse(failure.NotPDF, "it is %s, not a PDF", seen.kind())
 	case errors.Is(err, sandbox.ErrFormat):
 		return found, refuse(failure.PDFCorrupt, "%s", seen.damage())
+	case failure.ClassOf(err, "") == failure.LimitTime && seen.cut(): // the reason is not that it is large: PDFium looked for what is missing
+		return found, refuse(failure.PDFCorrupt, "%s", seen.damage())
 	case err != nil:
 		return found, err
 	}
@@ -143,15 +145,15 @@ func (i *Inspector) locked(r Request, seen sight, tried int, unknown error) erro
 			WithHint("save it without encryption, in the program that it was made for")
 	case errors.Is(unknown, secret.ErrUnknown):
 		return failure.Newf(failure.PDFEncrypted, "open document", "", "it needs a password to be opened: %w", unknown).
-			WithHint("add the secret and replay")
+			WithHint("add the secret, then check or replay it again")
 	case unknown != nil:
 		return failure.New(failure.Unhealthy, "open document", "", unknown)
 	case tried == 1:
 		return failure.Newf(failure.PDFEncrypted, "open document", "", "wrong password: that of secret %q does not open it", r.PasswordRef).
-			WithHint("correct the secret and replay")
+			WithHint("correct the secret, then check or replay it again")
 	case tried > 1:
 		return failure.Newf(failure.PDFEncrypted, "open document", "", "wrong password: none of the %d of secret %q opens it", tried, r.PasswordRef).
-			WithHint("correct the secret and replay")
+			WithHint("correct the secret, then check or replay it again")
 	}
 	return refused.WithHint("name a secret that has it with the option password-ref, or save it without a password")
 }

@@ -98,6 +98,12 @@ func TestTimeIsBounded(t *testing.T) {
 		t.Errorf("no time to open: %s %q, %v", r.Class, r.Message, err)
 	}
 
+	// The reason of this one is that its end is missing, which PDFium would look for in all of it.
+	r, err = newInspector(t, limits).Check(t.Context(), validator.Request{Path: file(t, append([]byte("%PDF-1.7\n"), make([]byte, 1<<20)...))}, 32)
+	if err != nil || r.Class != failure.PDFCorrupt || !strings.Contains(r.Message, "it is cut off: from byte 9") {
+		t.Errorf("no time to look for its end: %s %q, %v", r.Class, r.Message, err)
+	}
+
 	limits = validator.DefaultLimits()
 	limits.FactsTime = 0
 	r, err = newInspector(t, limits).Check(t.Context(), validator.Request{Path: path}, 32)

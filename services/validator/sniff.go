@@ -30,6 +30,7 @@ type sight struct {
 	startxref int64 // what the last startxref says; -1: there is none
 	zeros     int64 // bytes at the end that are zero, as far as was looked
 	media     string
+	blank     bool // all of the head is zero
 	mentions  bool // %PDF- is there, but in the text of something else
 	archive   bool // it holds other files, of which a PDF may be one
 	ends      [2][]byte
@@ -81,6 +82,7 @@ func sniff(size int64, head, end []byte) sight {
 			s.archive = header > 0 && m.Is(kind)
 		}
 	}
+	s.blank = len(bytes.Trim(head, "\x00")) == 0
 	s.mentions = header > 0 && !media.Is("text/plain") && !media.Is("application/octet-stream")
 	return s
 }
@@ -128,6 +130,9 @@ var names = []struct{ prefix, name string }{
 
 // kind names what the file is.
 func (s sight) kind() string {
+	if s.blank {
+		return "nothing but zero bytes at its beginning, as after an upload that stopped or on a disk that lost data"
+	}
 	for _, n := range names {
 		if strings.HasPrefix(s.media, n.prefix) {
 			if n.prefix == "image/" || strings.HasPrefix(n.prefix, "application/vnd") {
@@ -139,6 +144,9 @@ func (s sight) kind() string {
 	return s.media
 }
 
+// cut reports whether the end is visibly missing: there is neither where the document ends nor where its tables are.
+func (s sight) cut() bool { return !s.ended && s.startxref < 0 }
+
 // damage says what is visibly wrong, and where, with a file that has a header and does not open.
 func (s sight) damage() string {
 	switch {
@@ -148,7 +156,7 @@ func (s sight) damage() string {
 		return fmt.Sprintf("it has a header and nothing else (%d bytes)", s.size)
 	case s.zeros >= 1024:
 		return fmt.Sprintf("it is cut off: from byte %d on it is all zero, as after an upload that stopped", s.size-s.zeros)
-	case !s.ended && s.startxref < 0:
+	case s.cut():
 		return fmt.Sprintf("it is cut off at byte %d: there is neither a cross-reference table nor an end-of-file mark", s.size)
 	case !s.ended:
 		return fmt.Sprintf("it is cut off at byte %d: there is no end-of-file mark", s.size)

@@ -83,6 +83,7 @@ func TestAVerdictSaysWhatAndWhere(t *testing.T) {
 		"web page, %":   {[]byte("<!DOCTYPE html><html><body>%PDF-1.7 startxref %%EOF</body></html>"), failure.NotPDF, "web page"},
 		"gzip":          {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"), failure.NotPDF, "gzip"},
 		"json":          {[]byte(`{"error": "AccessDenied"}`), failure.NotPDF, "JSON"},
+		"zero bytes":    {make([]byte, 5000), failure.NotPDF, "nothing but zero bytes"},
 		"jpeg":          {[]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), failure.NotPDF, "image/jpeg"},
 		"e-mail":        {[]byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nhello"), failure.NotPDF, "an e-mail"},
 		"program":       {append([]byte("MZ"), make([]byte, 100)...), failure.NotPDF, "a Windows program"},

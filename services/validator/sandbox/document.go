@@ -39,7 +39,7 @@ func (p *probe) answer(q question) {
 		p.say(answer{Code: codeUnopened, Detail: err.Error()})
 		return
 	}
-	l.meter = &meter{file: file, size: info.Size(), bound: q.Bounds.Content, chars: q.Bounds.Chars}
+	l.meter = &meter{inflater: &p.inflater, file: file, size: info.Size(), bound: q.Bounds.Content, chars: q.Bounds.Chars}
 	found, err := l.open()
 	if err != nil {
 		l.refused(err)

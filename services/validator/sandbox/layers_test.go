@@ -122,7 +122,7 @@ func BenchmarkLayers(b *testing.B) {
 	})
 	measure("and_content_measured,_instances_reused", func(path string) {
 		load(path, func(f *os.File) io.ReadSeeker {
-			m := &meter{file: f, size: 1 << 62, bound: bounds.Content, chars: bounds.Chars}
+			m := &meter{inflater: &p.inflater, file: f, size: 1 << 62, bound: bounds.Content, chars: bounds.Chars}
 			if info, err := f.Stat(); err == nil {
 				m.size = info.Size()
 			}

@@ -21,11 +21,12 @@ var errTooLarge = errors.New("the stream inflates to more than a page may have")
 // content of a page beyond its bound is not handed over. Images are, their size is their pixels; and so is what can't be inflated: encrypted
 // streams, other filters.
 type meter struct {
-	file  *os.File
-	size  int64
-	chars int   // that a page may show
-	bound int64 // bytes that may come out of the streams between two calls of reset
-	pos   int64
+	inflater *inflater
+	file     *os.File
+	size     int64
+	chars    int   // that a page may show
+	bound    int64 // bytes that may come out of the streams between two calls of reset
+	pos      int64
 
 	content int64 // bytes that came out since reset
 	shown   int64 // of them, those between the brackets of strings: about as many as the characters of a page
@@ -121,7 +122,7 @@ func (m *meter) measure(data []byte) {
 		return
 	}
 	var show shows
-	n, whole := inflate(bytes.NewReader(data), layers, m.bound-m.content+1, &show)
+	n, whole := m.inflater.inflate(bytes.NewReader(data), layers, m.bound-m.content+1, &show)
 	m.content += n
 	m.over = m.over || m.content > m.bound
 	if !m.opened {
@@ -154,18 +155,38 @@ func count(text []byte, words ...string) (n int) {
 	return n
 }
 
+// inflater is what inflating takes, kept from one stream to the next: tens of KiB, where most streams are smaller.
+type inflater struct {
+	layers []io.ReadCloser // each also a zlib.Resetter
+	buffer []byte
+}
+
 // inflate counts the bytes that come out of layers of compression, up to bound, and shows them to w. It is not whole when the data is not what its
 // description says, as when it is encrypted.
-func inflate(body io.Reader, layers int, bound int64, w io.Writer) (n int64, whole bool) {
-	for range layers {
-		z, err := zlib.NewReader(body)
-		if err != nil {
+func (f *inflater) inflate(body io.Reader, layers int, bound int64, w io.Writer) (n int64, whole bool) {
+	for i := range layers {
+		var err error
+		if body, err = f.layer(i, body); err != nil {
 			return 0, false
 		}
-		body = z
 	}
-	n, err := io.CopyN(w, body, bound) // damaged data counts as far as it goes
-	return n, errors.Is(err, io.EOF)
+	if f.buffer == nil {
+		f.buffer = make([]byte, 32<<10)
+	}
+	n, err := io.CopyBuffer(w, io.LimitReader(body, bound), f.buffer) // damaged data counts as far as it goes
+	return n, err == nil && n < bound
+}
+
+func (f *inflater) layer(i int, body io.Reader) (io.Reader, error) {
+	if i < len(f.layers) {
+		return f.layers[i], f.layers[i].(zlib.Resetter).Reset(body, nil)
+	}
+	z, err := zlib.NewReader(body)
+	if err != nil {
+		return nil, err
+	}
+	f.layers = append(f.layers, z)
+	return z, nil
 }
 
 // shows counts what content shows: the bytes within (literal strings), not minding how deep, and half of those within <hexadecimal ones>; and how often it uses

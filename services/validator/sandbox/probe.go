@@ -70,6 +70,7 @@ type probe struct {
 	memory   *memory
 	pool     pdfium.Pool
 	instance pdfium.Pdfium
+	inflater inflater
 	refs     int // to page objects, since the instance was made
 
 	encoder *json.Encoder

@@ -15,7 +15,7 @@ func writeFile(path string, data []byte) error {
 	temporary := filepath.Join(dir, fmt.Sprintf(".%.40s.%s.tmp", base, rand.Text()[:8]))
 	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, cause(err))
+		return fmt.Errorf("write %s: %w", path, Cause(err))
 	}
 	_, err = file.Write(data)
 	if closed := file.Close(); err == nil {

@@ -101,7 +101,7 @@ func (r *run) upload(ctx context.Context, in Input, key string) error {
 	metadata[job.MetadataPrefix+"correlation-id"] = path.Base(key)
 	return r.insist(ctx, in, func() error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return failure.New(failure.SourceGone, "read", in.Path, cause(err))
+			return failure.New(failure.SourceGone, "read", in.Path, Cause(err))
 		}
 		return Upload(ctx, r.backend.Store, r.backend.Inbox, key, file, metadata)
 	})
@@ -139,7 +139,7 @@ func (r *run) insist(ctx context.Context, in Input, put func() error) error {
 func Upload(ctx context.Context, store object.Store, inbox, key string, file *os.File, metadata map[string]string) error {
 	info, err := file.Stat()
 	if err != nil {
-		return failure.New(failure.SourceGone, "read", file.Name(), cause(err))
+		return failure.New(failure.SourceGone, "read", file.Name(), Cause(err))
 	}
 	_, err = store.Put(ctx, inbox, key, file, info.Size(), object.Put{ContentType: "application/pdf", Metadata: metadata})
 	return err
@@ -151,7 +151,7 @@ func (r *run) open(in Input) (*os.File, error) {
 	if in.Path != Stdin {
 		file, err := os.Open(in.File)
 		if err != nil {
-			return nil, failure.Newf(failure.SourceGone, "read", in.Path, "can't be read: %w", cause(err))
+			return nil, failure.Newf(failure.SourceGone, "read", in.Path, "can't be read: %w", Cause(err))
 		}
 		if !in.Stream {
 			return file, nil
@@ -169,7 +169,7 @@ func (r *run) open(in Input) (*os.File, error) {
 	}
 	if err != nil {
 		_ = spool.Close() // the first error matters
-		return nil, failure.New(failure.SourceGone, "read", in.Path, cause(err))
+		return nil, failure.New(failure.SourceGone, "read", in.Path, Cause(err))
 	}
 	return spool, nil
 }

@@ -72,7 +72,7 @@ func (e *expansion) path(path string) {
 	case errors.Is(err, fs.ErrNotExist):
 		e.refuse(path, errors.New("there is no such file or directory"))
 	case err != nil:
-		e.refuse(path, fmt.Errorf("can't be read: %w", cause(err)))
+		e.refuse(path, fmt.Errorf("can't be read: %w", Cause(err)))
 	case info.IsDir():
 		e.directory(path)
 	case info.Mode()&fs.ModeNamedPipe != 0:
@@ -88,7 +88,7 @@ func (e *expansion) directory(dir string) {
 	before, faults := len(e.inputs), 0
 	fault := func(path string, err error) {
 		faults++
-		e.refuse(path, fmt.Errorf("can't be read: %w (allow reading it, or leave it out)", cause(err)))
+		e.refuse(path, fmt.Errorf("can't be read: %w (allow reading it, or leave it out)", Cause(err)))
 	}
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error { // its errors become inputs
 		switch hidden := path != dir && strings.HasPrefix(filepath.Base(path), "."); {
@@ -133,8 +133,8 @@ func (e *expansion) add(in Input, identity string) {
 	}
 }
 
-// cause is what the system said, without the operation and the path that a message of ours already names.
-func cause(err error) error {
+// Cause is what the system said, without the operation and the path that a message of ours already names.
+func Cause(err error) error {
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
 		return p.Err
 	}

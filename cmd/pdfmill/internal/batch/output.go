@@ -134,11 +134,11 @@ func (o output) place(d Document) string {
 // PrepareDir makes dir if it is missing and makes sure that files can be written there.
 func PrepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("output directory %s: %w (choose another with -o)", dir, cause(err))
+		return fmt.Errorf("output directory %s: %w (choose another with -o)", dir, Cause(err))
 	}
 	probe, err := os.CreateTemp(dir, ".pdfmill-*")
 	if err != nil {
-		return fmt.Errorf("output directory %s is not writable: %w (choose another with -o)", dir, cause(err))
+		return fmt.Errorf("output directory %s is not writable: %w (choose another with -o)", dir, Cause(err))
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
