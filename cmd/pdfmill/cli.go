@@ -26,6 +26,7 @@ type commands struct {
 	Engines   enginesCommand   `cmd:"" help:"Engines that convert."`
 	GPU       gpuCommand       `cmd:"" name:"gpu" help:"Show the GPUs of a running pipeline, lend them to other programs and take them back."`
 	Doctor    doctorCommand    `cmd:"" help:"Check that this machine has what pdfmill needs, and say what to do where it has not."`
+	Tenants   tenantsCommand   `cmd:"" help:"Show what tenants use of their quotas."`
 	Topology  topologyCommand  `cmd:"" help:"Compare, apply and export the streams and users that a cluster of servers needs."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 	Probe     probeCommand     `cmd:"" hidden:"" help:"Open documents in a sandbox for the validator, which starts this."`

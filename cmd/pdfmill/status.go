@@ -18,6 +18,7 @@ import (
 type statusCommand struct {
 	remote
 	Job     string `arg:"" optional:"" help:"Job id, or the beginning of one."`
+	Tenant  string `placeholder:"NAME" help:"Only what is of this tenant."`
 	Limit   int    `default:"20" help:"Jobs listed, the latest first; 0: all."`
 	Rebuild bool   `help:"Make the projection that status reads anew, from products, events and the work queue."`
 }
@@ -27,6 +28,7 @@ func (statusCommand) Help() string {
 	return `Examples:
   pdfmill status                      queues, and the latest jobs
   pdfmill status 3f2a                 one job, and its place in the queue
+  pdfmill status --tenant acme        what is of one tenant, and why it waits
   pdfmill status --rebuild            when the projection was lost
   pdfmill status --limit 0 --json     everything, for programs`
 }
@@ -37,6 +39,8 @@ type overview struct {
 	States map[string]int   `json:"states"` // jobs by state
 	Dead   uint64           `json:"dead_letters"`
 	Jobs   []jet.Status     `json:"jobs"`
+	// Tenants says what each has used, and how many of its documents wait.
+	Tenants []jet.TenantReport `json:"tenants"`
 }
 
 // queue is how a consumer of the work queue stands.
@@ -49,6 +53,8 @@ type queue struct {
 func (c *statusCommand) Run(g *globals, std streams) error {
 	return c.withBroker(g, std, func(ctx context.Context, broker *jet.Broker) error {
 		switch {
+		case c.Tenant != "" && (c.Rebuild || c.Job != ""):
+			return usage(errors.New("--tenant is about the list of jobs"), "")
 		case c.Rebuild && c.Job != "":
 			return usage(errors.New("--rebuild is about all jobs"), "")
 		case c.Rebuild:
@@ -138,9 +144,24 @@ func (c *statusCommand) overview(ctx context.Context, broker *jet.Broker) (overv
 		return o, fmt.Errorf("read the dead letters: %w", err)
 	}
 	o.Dead = dead.CachedInfo().State.Msgs
+	if o.Tenants, err = broker.TenantReports(ctx, time.Now()); err != nil {
+		return o, err
+	}
+	mine := func(jet.Status) bool { return true }
+	if c.Tenant != "" {
+		at := slices.IndexFunc(o.Tenants, func(r jet.TenantReport) bool { return r.Name == c.Tenant })
+		if at < 0 {
+			return o, exit{exitSome, fmt.Errorf("no tenant %q (list them with: pdfmill tenants ls)", c.Tenant)}
+		}
+		o.Tenants = o.Tenants[at : at+1]
+		mine = func(s jet.Status) bool { return s.Tenant == c.Tenant }
+	}
 	for s, err := range broker.Statuses(ctx) {
 		if err != nil {
 			return o, err
+		}
+		if !mine(s) {
+			continue
 		}
 		o.States[s.State]++
 		o.Jobs = append(o.Jobs, s)
@@ -163,6 +184,15 @@ func printOverview(w io.Writer, o overview) error {
 		states = append(states, fmt.Sprintf("%d %s", o.States[state], state))
 	}
 	fmt.Fprintf(table, "\nJobs: %s. Dead letters: %d.\n", cmp.Or(strings.Join(states, ", "), "none yet"), o.Dead)
+	for _, r := range o.Tenants {
+		switch {
+		case r.Over == nil:
+		case r.Waits():
+			fmt.Fprintf(table, "%d documents wait: %s.\n", r.Waiting, r.Over)
+		default:
+			fmt.Fprintf(table, "Documents are refused: %s.\n", r.Over)
+		}
+	}
 	if len(o.Jobs) > 0 {
 		fmt.Fprintln(table, "\nJOB\tSTATE\tSTAGE\tUPDATED\tSOURCE\tNOTE")
 	}
@@ -193,6 +223,7 @@ func printStatus(w io.Writer, s detail) error {
 		{"state", s.State},
 		{"stage", s.Stage},
 		{"source", s.Source.Path()},
+		{"tenant", s.Tenant},
 		{"sha256", s.Source.SHA256},
 		{"engine", s.Engine},
 		{"pages", pages},

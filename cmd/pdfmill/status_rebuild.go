@@ -54,6 +54,7 @@ func products(ctx context.Context, store object.Store, bucket string) iter.Seq2[
 				Drop      string          `json:"drop"`
 				Pass      int             `json:"pass"`
 				Source    document.Source `json:"source"`
+				Tenant    string          `json:"tenant"`
 				Pages     int             `json:"pages"`
 				Engine    event.Engine    `json:"engine"`
 				Attempts  int             `json:"attempts"`
@@ -64,7 +65,7 @@ func products(ctx context.Context, store object.Store, bucket string) iter.Seq2[
 				return
 			}
 			if !yield(jet.Status{
-				Job: m.Job, Drop: m.Drop, Pass: m.Pass, Source: m.Source, State: jet.StateConverted, Stage: "publisher", Pages: m.Pages,
+				Job: m.Job, Drop: m.Drop, Pass: m.Pass, Source: m.Source, Tenant: m.Tenant, State: jet.StateConverted, Stage: "publisher", Pages: m.Pages,
 				Engine: m.Engine.Name, Attempts: m.Attempts, BeganAt: m.CreatedAt, UpdatedAt: m.CreatedAt,
 			}, nil) {
 				return

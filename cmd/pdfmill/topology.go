@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 type topologyCommand struct {
@@ -24,10 +25,20 @@ type installation struct {
 	MaxQueued   int64    `name:"max-queued" env:"PDFMILL_MAX_QUEUED" default:"1000000" placeholder:"N" group:"This installation:" help:"Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest (${default})."`
 	EventsBytes int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
 	Engines     []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
+	Tenants     string   `env:"PDFMILL_TENANTS" type:"path" placeholder:"FILE" group:"This installation:" help:"JSON file that declares the tenants, all of them: sources, and quotas a day (docs/tenants.md). Default: those that were applied before stay."`
 }
 
-func (i installation) topology() jet.Topology {
-	return jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
+// topology is the declaration; reading the tenants' file can fail.
+func (i installation) topology() (jet.Topology, error) {
+	t := jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
+	if i.Tenants == "" {
+		return t, nil
+	}
+	var err error
+	if t.Tenants, err = tenant.Read(i.Tenants); err != nil {
+		return t, usage(err, "")
+	}
+	return t, nil
 }
 
 // Validate is called by the command line's parser.
@@ -48,8 +59,12 @@ type topologyDiff struct {
 
 // Run compares and says so.
 func (c *topologyDiff) Run(g *globals, std streams) error {
+	topology, err := c.topology()
+	if err != nil {
+		return err
+	}
 	return c.withBroker(g, std, func(ctx context.Context, b *jet.Broker) error {
-		plan, err := b.Diff(ctx, c.topology())
+		plan, err := b.Diff(ctx, topology)
 		if err != nil {
 			return err
 		}
@@ -81,8 +96,12 @@ Examples:
 
 // Run prints the difference and makes it good.
 func (c *topologyApply) Run(g *globals, std streams) error {
+	topology, err := c.topology()
+	if err != nil {
+		return err
+	}
 	return c.withBroker(g, std, func(ctx context.Context, b *jet.Broker) error {
-		plan, err := b.Diff(ctx, c.topology())
+		plan, err := b.Diff(ctx, topology)
 		if err != nil {
 			return err
 		}
@@ -128,12 +147,15 @@ type topologyExport struct{ installation }
 
 // Run prints the declaration.
 func (c *topologyExport) Run(std streams) error {
-	d := c.topology().Declare()
+	topology, err := c.topology()
+	if err != nil {
+		return err
+	}
 	return printJSON(std.out, struct {
 		Version int `json:"version"`
 		jet.Topology
 		jet.Declaration
-	}{jet.TopologyVersion, c.topology(), d})
+	}{jet.TopologyVersion, topology, topology.Declare()})
 }
 
 type topologyUsers struct {
@@ -155,12 +177,15 @@ func (topologyUsers) Help() string {
 
 // Run writes the files.
 func (c *topologyUsers) Run(std streams) error {
-	topology := c.topology()
+	topology, err := c.topology()
+	if err != nil {
+		return err
+	}
 	topology.Domain = c.Domain
 	if err := rights.Write(c.Dir, topology, rights.Buckets{Inboxes: c.Inbox, Own: c.Bucket}); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.out, "wrote %d roles to %s\n", len(jet.Roles()), c.Dir)
+	_, err = fmt.Fprintf(std.out, "wrote %d roles to %s\n", len(jet.Roles()), c.Dir)
 	return err
 }
 
@@ -180,6 +205,10 @@ func printPlan(g *globals, w io.Writer, p jet.Plan) error {
 	for _, c := range p.Changes {
 		if c.Create {
 			line("+ %s %s", c.Kind, c.Name)
+			continue
+		}
+		if c.Remove {
+			line("- %s %s", c.Kind, c.Name)
 			continue
 		}
 		line("~ %s %s", c.Kind, c.Name)

@@ -16,6 +16,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 type upCommand struct {
@@ -24,6 +25,7 @@ type upCommand struct {
 	S3Addr     string `name:"s3-addr" env:"PDFMILL_S3_ADDR" placeholder:"HOST:PORT" help:"Where S3 listens. Default: 127.0.0.1:9000, or another port when that is taken."`
 	HTTPAddr   string `name:"http-addr" env:"PDFMILL_HTTP_ADDR" placeholder:"HOST:PORT" help:"Where health and metrics are served. Default: 127.0.0.1:8080, or another port when that is taken."`
 	Durability string `env:"PDFMILL_DURABILITY" enum:"synced,relaxed" default:"synced" help:"synced: what was acknowledged survives a power cut; relaxed: the death of the process only, but faster."`
+	Tenants    string `env:"PDFMILL_TENANTS" type:"path" placeholder:"FILE" help:"JSON file that declares tenants: sources in the inboxes, and quotas a day (docs/tenants.md)."`
 	settings
 }
 
@@ -90,8 +92,14 @@ func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, not
 	if err != nil {
 		return nil, err
 	}
+	tenants := tenant.Set{}
+	if c.Tenants != "" {
+		if tenants, err = tenant.Read(c.Tenants); err != nil {
+			return nil, usage(err, "")
+		}
+	}
 	box, err := onebox.Start(ctx, onebox.Config{
-		Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Engines: c.engines(), Log: log,
+		Tenants: tenants, Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Engines: c.engines(), Log: log,
 	})
 	if err != nil {
 		return nil, err

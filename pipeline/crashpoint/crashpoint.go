@@ -5,6 +5,7 @@ package crashpoint
 // Steps of the stage loop at which a process can be made to die, in the order in which a message passes them.
 const (
 	BeforeWork   = "before-work"   // the message is decoded, nothing is done
+	AfterCount   = "after-count"   // the document counts for its tenant, or the engine's time does
 	MidStore     = "mid-store"     // some of the objects of a result are in the store
 	AfterStore   = "after-store"   // results are in the store, nothing is published
 	AfterPublish = "after-publish" // what follows is published

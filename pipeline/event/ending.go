@@ -22,7 +22,7 @@ func Ending(r deadletter.Record, seq uint64, now time.Time) []stage.Output {
 		}
 	}
 	return []stage.Output{Terminal(r.Job, SubjectFailed, Failed{
-		Job: r.Job.ID, Drop: r.Job.Drop, Pass: r.Job.Pass, CorrelationID: r.Job.CorrelationID, Source: r.Job.Source, Options: r.Job.Options,
+		Job: r.Job.ID, Drop: r.Job.Drop, Pass: r.Job.Pass, CorrelationID: r.Job.CorrelationID, Tenant: r.Job.Tenant, Source: r.Job.Source, Options: r.Job.Options,
 		Stage: r.Stage, Class: r.Class, Message: r.Message, PageRange: r.PageRange, FailedPages: []FailedPage{}, Attempts: r.Attempts,
 		DeadLetter: &DeadLetterRef{Stream: deadletter.Stream, Seq: seq, ID: r.ID}, Retryable: r.Class.Retryable(),
 	}, now)}

@@ -74,6 +74,7 @@ type Converted struct {
 	Pass           int             `json:"pass"`
 	Revision       int             `json:"revision"`
 	CorrelationID  string          `json:"correlation_id,omitempty"`
+	Tenant         string          `json:"tenant,omitempty"` // whose source it was
 	Source         document.Source `json:"source"`
 	Options        job.Options     `json:"options"`
 	Pages          int             `json:"pages"`
@@ -104,6 +105,7 @@ type Failed struct {
 	Drop          string          `json:"drop"`
 	Pass          int             `json:"pass"`
 	CorrelationID string          `json:"correlation_id,omitempty"`
+	Tenant        string          `json:"tenant,omitempty"` // whose source it was
 	Source        document.Source `json:"source"`
 	Options       job.Options     `json:"options"`
 	Stage         string          `json:"stage"`

@@ -29,7 +29,7 @@ func Replay(r deadletter.Record, pass int, set map[string]string, fromStart bool
 		return stage.Output{}, fmt.Errorf("replay dead letter %s: %w", r.ID, err)
 	}
 	if len(set) > 0 {
-		j.ID = job.ID(j.Source.SHA256, j.Options) // other options are other work
+		j = j.Identified() // other options are other work
 	}
 	return Ingested{Job: j}.Output(), nil
 }

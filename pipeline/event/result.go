@@ -5,6 +5,9 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 )
 
+// MaxResult bounds, in bytes, the result of one range: whoever joins it has it in memory.
+const MaxResult = 256 << 20
+
 // RangeResult is what a range gave: the object `result.json`. It holds the Markdown of its pages, so that a range is one object
 // that is either whole or absent; images lie beside it. A good one is written once and never changed.
 type RangeResult struct {

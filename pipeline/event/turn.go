@@ -32,6 +32,21 @@ func IsDropped(subject string) bool {
 // UrgentDropped says whether what waits on a subject takes no turns.
 func UrgentDropped(subject string) bool { return subject == SubjectDropped+"."+laneUrgent }
 
+// SubjectDroppedOf is where drops of a tenant wait: in a lane of its own, in which they may wait for as long as a quota says.
+func SubjectDroppedOf(tenant string) string { return SubjectDropped + "." + tenantLane + tenant }
+
+// tenantLane begins the lanes of tenants.
+const tenantLane = "tenant-"
+
+// TenantDropped is the tenant whose drops wait on a subject, "" when they are not a tenant's.
+func TenantDropped(subject string) string {
+	name, _ := strings.CutPrefix(subject, SubjectDropped+"."+tenantLane)
+	if name == subject {
+		return ""
+	}
+	return name
+}
+
 func droppedLane(lane int) string { return fmt.Sprintf("%s.%02d", SubjectDropped, lane) }
 
 // SubjectDroppedFrom is where drops of a source wait: a bucket's top-level folder, or what lies in none. Whoever drops a million files there waits in his own line.
@@ -51,14 +66,14 @@ func (d Dropped) Subject() string {
 	switch {
 	case err != nil:
 		return SubjectDropped
-	case d.urgent():
+	case d.Urgent():
 		return SubjectDropped + "." + laneUrgent
 	}
 	return SubjectDroppedFrom(s.Bucket, s.Key)
 }
 
-// urgent says whether the hint knows that the drop is; a hint that a listing gives does not.
-func (d Dropped) urgent() bool {
+// Urgent says whether the hint knows that the drop is; a hint that a listing gives does not.
+func (d Dropped) Urgent() bool {
 	const option = "priority"
 	if asked, ok := d.Set[option]; ok {
 		return asked == job.LaneInteractive

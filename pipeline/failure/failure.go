@@ -43,6 +43,7 @@ const (
 	EngineError      Class = "engine-error"
 	InvalidMessage   Class = "invalid-message"
 	Cancelled        Class = "cancelled"
+	OverQuota        Class = "over-quota"
 )
 
 // policy is what a class means to whoever has to decide.
@@ -73,6 +74,7 @@ var policies = map[Class]policy{
 	InvalidMessage:   {permanent: true},
 	CrashLoop:        {permanent: true, replay: true},
 	Cancelled:        {permanent: true, replay: true},
+	OverQuota:        {permanent: true, replay: true},
 	EngineMissing:    {permanent: true, replay: true},
 	StoreUnavailable: {replay: true},
 	Unhealthy:        {replay: true},

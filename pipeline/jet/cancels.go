@@ -42,10 +42,12 @@ func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
 }
 
 // open starts watching and takes in what is there.
-func (c *cancels) open(ctx context.Context) (err error) {
-	if c.watcher, err = c.kv.WatchAll(ctx, jetstream.IgnoreDeletes()); err != nil {
+func (c *cancels) open(ctx context.Context) error {
+	watcher, err := c.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
 		return fmt.Errorf("watch %s: %w", KVEnds, err)
 	}
+	c.watcher = watcher
 	for {
 		select {
 		case <-ctx.Done():

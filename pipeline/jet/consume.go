@@ -57,6 +57,16 @@ type Lane struct {
 	Subject     string
 	Concurrency int   // messages in hand at once
 	Gate        *Gate // says when the next one may be asked for; nil: at once
+	// Hold returns when the lane may go on at all, or its context ends; nil: it always may.
+	Hold func(context.Context)
+}
+
+// before waits until a message of the lane may be asked for.
+func (l Lane) before(ctx context.Context) {
+	if l.Hold != nil {
+		l.Hold(ctx)
+	}
+	l.Gate.wait(ctx)
 }
 
 // RunLanes is Run for several subjects, with those of the lanes instead of the loop's subject and concurrency.
@@ -86,7 +96,7 @@ func RunLanes[B stage.Body](ctx context.Context, b *Broker, l Loop, lanes []Lane
 	var group sync.WaitGroup
 	group.Go(func() { cancels.run(ctx, l.Log) })
 	for i, lane := range lanes {
-		w := &worker[B]{broker: b, loop: l, gate: lane.Gate, handle: handle, consumer: consumers[i], cancels: cancels}
+		w := &worker[B]{broker: b, loop: l, before: lane.before, handle: handle, consumer: consumers[i], cancels: cancels}
 		for range max(lane.Concurrency, 1) {
 			group.Go(func() { w.consume(ctx, kill) })
 		}
@@ -101,7 +111,7 @@ func RunLanes[B stage.Body](ctx context.Context, b *Broker, l Loop, lanes []Lane
 type worker[B stage.Body] struct {
 	broker   *Broker
 	loop     Loop
-	gate     *Gate
+	before   func(context.Context) // asking for a message
 	handle   stage.Handler[B]
 	consumer jetstream.Consumer
 	cancels  *cancels
@@ -109,7 +119,7 @@ type worker[B stage.Body] struct {
 
 // consume works on one message after the other. ctx ends the pulling, kill the work in hand.
 func (w *worker[B]) consume(ctx, kill context.Context) {
-	pull(ctx, w.consumer, w.loop.Log, w.gate, func(msg jetstream.Msg) {
+	pull(ctx, w.consumer, w.loop.Log, w.before, func(msg jetstream.Msg) {
 		if ctx.Err() != nil {
 			w.giveBack(msg, 0)
 			return

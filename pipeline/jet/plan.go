@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 // Topology is a declaration for one installation: the table of this package, and what differs between servers.
@@ -18,6 +20,8 @@ type Topology struct {
 	EventsMaxBytes int64 `json:"events_max_bytes,omitempty"`
 	// Engines whose consumers are declared; without any no consumer is, and services make their own.
 	Engines []string `json:"engines,omitempty"`
+	// Tenants of this installation; nil: leave those that are declared alone.
+	Tenants tenant.Set `json:"tenants,omitempty"`
 	// Domain of JetStream, as it shows in the subjects of its API; "" for none.
 	Domain string `json:"domain,omitempty"`
 }
@@ -45,7 +49,7 @@ func (t Topology) Declare() Declaration {
 		d.Streams = append(d.Streams, s)
 	}
 	if len(t.Engines) > 0 {
-		for _, subject := range workSubjects(t.Engines) {
+		for _, subject := range t.workSubjects() {
 			d.Consumers[StreamJobs] = append(d.Consumers[StreamJobs], Consumer(subject))
 		}
 		d.Consumers[StreamAdvisories] = []jetstream.ConsumerConfig{crashLoops()}
@@ -55,9 +59,10 @@ func (t Topology) Declare() Declaration {
 
 // Change is one step from what a server has to what is declared.
 type Change struct {
-	Kind   string  `json:"kind"` // stream or consumer
+	Kind   string  `json:"kind"` // stream, consumer or tenant
 	Name   string  `json:"name"`
 	Create bool    `json:"create,omitempty"`
+	Remove bool    `json:"remove,omitempty"`
 	Fields []Field `json:"fields,omitempty"` // that differ, when it is there already
 	// Loses says why the change would lose data or can't be made in place; then Execute refuses it.
 	Loses []string `json:"loses,omitempty"`
@@ -65,6 +70,7 @@ type Change struct {
 	stream   jetstream.StreamConfig
 	of       string // stream of a consumer
 	consumer jetstream.ConsumerConfig
+	tenant   tenant.Tenant
 }
 
 // Field is a setting that differs; values are JSON, "" when it is not set.
@@ -88,6 +94,11 @@ var ErrLoses = errors.New("this would lose data")
 func (b *Broker) Diff(ctx context.Context, t Topology) (p Plan, err error) {
 	err = patiently(ctx, b.log, "the topology as it is", func(ctx context.Context) error {
 		p, err = diff(ctx, b.js, t.Declare())
+		if err != nil || t.Tenants == nil {
+			return err
+		}
+		tenants, err := b.diffTenants(ctx, t.Tenants)
+		p.Changes = append(p.Changes, tenants...)
 		return err
 	})
 	return p, err
@@ -95,7 +106,11 @@ func (b *Broker) Diff(ctx context.Context, t Topology) (p Plan, err error) {
 
 // Execute makes the changes of a plan, waiting as long as JetStream can't. With force also those that lose data, as far as JetStream lets it.
 func (b *Broker) Execute(ctx context.Context, p Plan, force bool) error {
-	return patiently(ctx, b.log, "the topology", func(ctx context.Context) error { return execute(ctx, b.js, p, force) })
+	err := patiently(ctx, b.log, "the topology", func(ctx context.Context) error { return execute(ctx, b.js, p, force) })
+	if err != nil {
+		return err
+	}
+	return b.executeTenants(ctx, p.Changes)
 }
 
 func diff(ctx context.Context, js jetstream.JetStream, want Declaration) (p Plan, err error) {
@@ -165,9 +180,10 @@ func execute(ctx context.Context, js jetstream.JetStream, p Plan, force bool) er
 	}
 	for _, c := range p.Changes {
 		var err error
-		if c.Kind == "stream" {
+		switch c.Kind {
+		case "stream":
 			_, err = js.CreateOrUpdateStream(ctx, c.stream)
-		} else {
+		case "consumer":
 			_, err = js.CreateOrUpdateConsumer(ctx, c.of, c.consumer)
 		}
 		if err != nil {

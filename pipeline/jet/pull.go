@@ -20,13 +20,13 @@ const (
 	drainWait = time.Second
 )
 
-// pull calls see for each message of a consumer, one at a time, none ahead and each when gate lets it, until ctx ends. Then it asks for no more, and a message that was on its way
+// pull calls see for each message of a consumer, one at a time, none ahead and each when before returns, until ctx ends. Then it asks for no more, and a message that was on its way
 // goes to late: nobody would miss it before its ack wait is over. It survives whatever happens to the server.
-func pull(ctx context.Context, consumer jetstream.Consumer, log *slog.Logger, gate *Gate, see, late func(jetstream.Msg)) {
+func pull(ctx context.Context, consumer jetstream.Consumer, log *slog.Logger, before func(context.Context), see, late func(jetstream.Msg)) {
 	for ctx.Err() == nil {
 		messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat))
 		if err == nil {
-			err = pullFrom(ctx, messages, gate, see)
+			err = pullFrom(ctx, messages, before, see)
 			drain(messages, late)
 		}
 		if ctx.Err() == nil {
@@ -37,9 +37,9 @@ func pull(ctx context.Context, consumer jetstream.Consumer, log *slog.Logger, ga
 }
 
 // pullFrom returns when ctx ends or the pull is of no use any more.
-func pullFrom(ctx context.Context, messages jetstream.MessagesContext, gate *Gate, see func(jetstream.Msg)) error {
+func pullFrom(ctx context.Context, messages jetstream.MessagesContext, before func(context.Context), see func(jetstream.Msg)) error {
 	for {
-		gate.wait(ctx)
+		before(ctx)
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		switch {
 		case err == nil:

@@ -62,13 +62,13 @@ func (b *Broker) RebuildStatus(ctx context.Context, products iter.Seq2[Status, e
 func (a Announcement) status() Status {
 	if c := a.Converted; c != nil {
 		return Status{
-			Job: c.Job, Drop: c.Drop, Pass: c.Pass, Source: c.Source, State: StateConverted, Stage: "publisher", Attempts: c.Attempts,
+			Job: c.Job, Drop: c.Drop, Pass: c.Pass, Source: c.Source, Tenant: c.Tenant, State: StateConverted, Stage: "publisher", Attempts: c.Attempts,
 			Engine: c.Engine.Name, Pages: c.Pages, UpdatedAt: a.Time, BeganAt: a.Time,
 		}
 	}
 	f := a.Failed
 	return Status{
-		Job: f.Job, Drop: f.Drop, Pass: f.Pass, Source: f.Source, State: StateFailed, Stage: f.Stage, Attempts: f.Attempts, Class: f.Class,
+		Job: f.Job, Drop: f.Drop, Pass: f.Pass, Source: f.Source, Tenant: f.Tenant, State: StateFailed, Stage: f.Stage, Attempts: f.Attempts, Class: f.Class,
 		Message: f.Message, UpdatedAt: a.Time, BeganAt: a.Time,
 	}
 }

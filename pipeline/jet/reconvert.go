@@ -141,9 +141,9 @@ func (b *Broker) lastEnds(ctx context.Context, w Where) ([]Announcement, error) 
 func workAgain(a Announcement, now time.Time) job.Job {
 	j := job.Job{AcceptedAt: now, BeganAt: now, Generation: now.Unix()}
 	if c := a.Converted; c != nil {
-		j.ID, j.Drop, j.Pass, j.Source, j.Options, j.CorrelationID = c.Job, c.Drop, c.Pass, c.Source, c.Options, c.CorrelationID
+		j.ID, j.Drop, j.Pass, j.Source, j.Options, j.CorrelationID, j.Tenant = c.Job, c.Drop, c.Pass, c.Source, c.Options, c.CorrelationID, c.Tenant
 	} else if f := a.Failed; f != nil {
-		j.ID, j.Drop, j.Pass, j.Source, j.Options, j.CorrelationID = f.Job, f.Drop, f.Pass, f.Source, f.Options, f.CorrelationID
+		j.ID, j.Drop, j.Pass, j.Source, j.Options, j.CorrelationID, j.Tenant = f.Job, f.Drop, f.Pass, f.Source, f.Options, f.CorrelationID, f.Tenant
 	}
 	return j
 }
@@ -164,7 +164,7 @@ func (b *Broker) reconvert(ctx context.Context, box *deadletter.Box, j job.Job, 
 		}
 	}
 	if len(o.Set) > 0 {
-		j.ID = job.ID(j.Source.SHA256, j.Options) // other options are other work
+		j = j.Identified() // other options are other work
 	}
 	outcome, err = box.NextPass(ctx, j.Drop, j.Pass, o.By, o.DryRun, func(pass int) error {
 		j.Pass = pass

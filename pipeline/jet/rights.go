@@ -65,13 +65,15 @@ func (t Topology) Rights(role string) (Rights, error) {
 	case RoleOperator:
 		g.operator()
 	case stage.Ingest:
-		for _, subject := range event.SubjectsDropped() {
+		for _, subject := range t.dropSubjects() {
 			g.stage(role, subject)
 		}
 		g.publish(dropping()...)
 		g.publish(event.SubjectIngested)
 		g.keyValue(KVSources, true)
 		g.keyValue(KVLeases, false)
+		g.follow("KV_" + KVTenants)
+		g.keyValue(KVUsage, true)
 	case stage.Validator:
 		g.stage(role, event.SubjectIngested)
 		g.ranges()
@@ -90,6 +92,7 @@ func (t Topology) Rights(role string) (Rights, error) {
 	case stage.Publisher:
 		g.stage(role, event.SubjectRendered)
 		g.publish(event.SubjectConverted)
+		g.keyValue(KVUsage, false)
 	default:
 		return Rights{}, fmt.Errorf("%w: %q (there are %v)", ErrNoRole, role, Roles())
 	}
@@ -160,6 +163,9 @@ func (g *grants) ranges() {
 func (g *grants) keyValue(bucket string, follow bool) {
 	stream, keys := "KV_"+bucket, "$KV."+bucket+".>"
 	g.ask("STREAM.INFO."+stream, "DIRECT.GET."+stream+"."+keys)
+	if bucket == KVUsage { // which is read where it is written
+		g.ask("STREAM.MSG.GET." + stream)
+	}
 	g.publish(keys)
 	if g.api != "$JS.API." {
 		g.ask(keys) // what the client makes of it in a domain

@@ -82,6 +82,34 @@ func (s *Sources) Put(ctx context.Context, t Taken) error {
 	return nil
 }
 
+// Promise notes that a message of the work queue answers for a state of an object, unless that state is known, or becomes so at the same time.
+func (s *Sources) Promise(ctx context.Context, t Taken) error {
+	kv, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	fail := func(err error) error { return fmt.Errorf("note that %s waits: %w", t.Source.Path(), err) }
+	revision := uint64(0)
+	entry, err := kv.Get(ctx, t.Source.KeyID())
+	if err == nil {
+		var was Taken
+		if json.Unmarshal(entry.Value(), &was) == nil && was.Source.Version() == t.Source.Version() {
+			return nil
+		}
+		revision = entry.Revision()
+	} else if !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fail(err)
+	}
+	data, err := json.Marshal(t)
+	if err == nil {
+		_, err = kv.Update(ctx, t.Source.KeyID(), data, revision)
+	}
+	if err != nil && !lostRace(err) {
+		return fail(err)
+	}
+	return nil
+}
+
 // Follow calls see for every entry there is, then ready, then see for every entry as it is put, until ctx ends; then it returns nil. An error
 // means that entries may have been missed: follow again.
 func (s *Sources) Follow(ctx context.Context, ready func(), see func(Taken)) error {

@@ -35,6 +35,7 @@ type Status struct {
 	Drop     string          `json:"drop"`
 	Pass     int             `json:"pass"`
 	Source   document.Source `json:"source"`
+	Tenant   string          `json:"tenant,omitempty"`
 	State    string          `json:"state"`
 	Stage    string          `json:"stage"`
 	WaitsFor string          `json:"waits_for,omitempty"`
@@ -56,7 +57,7 @@ type Status struct {
 
 // statusOf is the part of a status that every message of a pass knows.
 func statusOf(w job.Job) Status {
-	return Status{Job: w.ID, Drop: w.Drop, Pass: w.Pass, Source: w.Source, AcceptedAt: w.AcceptedAt, BeganAt: w.Began()}
+	return Status{Job: w.ID, Drop: w.Drop, Pass: w.Pass, Source: w.Source, Tenant: w.Tenant, AcceptedAt: w.AcceptedAt, BeganAt: w.Began()}
 }
 
 // statusOfFailed is the status of a job that a dead letter ends.

@@ -29,6 +29,8 @@ const (
 	KVEnds           = "pdf_ends"
 	KVLeases         = "pdf_leases"
 	KVPeaks          = "pdf_peaks"
+	KVTenants        = "pdf_tenants"
+	KVUsage          = "pdf_usage"
 )
 
 // Limits of the topology.
@@ -49,10 +51,12 @@ const (
 	EventsMaxBytes = 8 << 30
 	// StatusMaxAge is how long the projection of a job is kept after its last change.
 	StatusMaxAge = 30 * 24 * time.Hour
+	// UsageMaxAge is how long it is known what counted for a tenant. What comes again later would count again.
+	UsageMaxAge = 40 * 24 * time.Hour
 )
 
 // TopologyVersion is raised with every change of what is declared here. It is written on StreamJobs, which is made last: who finds it there finds the rest.
-const TopologyVersion = 3
+const TopologyVersion = 4
 
 // versionKey of StreamJobs' metadata.
 const versionKey = "pdfmill-topology"
@@ -94,6 +98,8 @@ func KeyValues(replicas int) []jetstream.KeyValueConfig {
 		{Bucket: KVLeases, Description: "who does what only one needs to do", TTL: LeaseTTL, Replicas: replicas, History: 1},
 		{Bucket: KVEnds, Description: "which jobs are not wanted any more, and which passes a dead letter ended", TTL: StatusMaxAge, Replicas: replicas, History: 1},
 		{Bucket: KVPeaks, Description: "how much memory conversions were seen to use", Replicas: replicas, History: 1},
+		{Bucket: KVTenants, Description: "whose sources are whose, and their quotas", Replicas: replicas, History: 1},
+		{Bucket: KVUsage, Description: "what tenants have used on each day, and what counted", TTL: UsageMaxAge, Replicas: replicas, History: 1},
 	}
 }
 
@@ -145,12 +151,21 @@ func crashLoops() jetstream.ConsumerConfig {
 }
 
 // workSubjects is every subject of the work queue that a stage consumes.
-func workSubjects(engines []string) []string {
-	all := append(event.SubjectsDropped(), event.SubjectIngested, event.SubjectRendered)
-	for _, engine := range engines {
+func (t Topology) workSubjects() []string {
+	all := append(t.dropSubjects(), event.SubjectIngested, event.SubjectRendered)
+	for _, engine := range t.Engines {
 		for _, lane := range Lanes() {
 			all = append(all, event.SubjectValidated(engine, lane))
 		}
+	}
+	return all
+}
+
+// dropSubjects is every subject on which drops wait.
+func (t Topology) dropSubjects() []string {
+	all := event.SubjectsDropped()
+	for _, name := range t.Tenants.Names() {
+		all = append(all, event.SubjectDroppedOf(name))
 	}
 	return all
 }
@@ -168,6 +183,9 @@ func keyValueStream(kv jetstream.KeyValueConfig) jetstream.StreamConfig {
 	}
 	if kv.LimitMarkerTTL > 0 {
 		s.AllowMsgTTL, s.SubjectDeleteMarkerTTL = true, kv.LimitMarkerTTL
+	}
+	if kv.Bucket == KVUsage { // a thing and the sum that it is in are written together, and read from where they were written
+		s.AllowAtomicPublish, s.AllowDirect = true, false
 	}
 	return s
 }

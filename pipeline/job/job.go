@@ -19,13 +19,15 @@ import (
 // places are one ID and two Drops, and each Drop gets its own terminal event. Pass counts the times this drop was sent through:
 // 0 at first, one more at every replay. What an earlier pass did well is kept; what it failed at is tried again.
 type Job struct {
-	ID            string          `json:"job"`
-	Drop          string          `json:"drop"`
-	Pass          int             `json:"pass"`
-	Source        document.Source `json:"source"`
-	Options       Options         `json:"options"`
-	CorrelationID string          `json:"correlation_id,omitempty"`
-	AcceptedAt    time.Time       `json:"accepted_at"`
+	ID     string          `json:"job"`
+	Drop   string          `json:"drop"`
+	Pass   int             `json:"pass"`
+	Source document.Source `json:"source"`
+	// Tenant whose source it was, "" where there is none. What is done for one tenant is never another's, not even the same bytes.
+	Tenant        string    `json:"tenant,omitempty"`
+	Options       Options   `json:"options"`
+	CorrelationID string    `json:"correlation_id,omitempty"`
+	AcceptedAt    time.Time `json:"accepted_at"`
 	// BeganAt is when a replay started this pass; zero for the first.
 	BeganAt time.Time `json:"began_at,omitzero"`
 	// Generation is the least generation of good results that this pass may use, and the one of those it makes; see RangePrefix.
@@ -42,7 +44,21 @@ func New(source document.Source, options Options, correlationID string, now time
 
 // ID is hex(sha256(source hash, the options that change the output, engine family)), cut to 32 digits. Priority, timeout and
 // the password's name change when and how, not what.
-func ID(sourceSHA256 string, o Options) string {
+func ID(sourceSHA256 string, o Options) string { return id("", sourceSHA256, o) }
+
+// For is the job as a tenant's.
+func (j Job) For(tenant string) Job {
+	j.Tenant = tenant
+	return j.Identified()
+}
+
+// Identified is the job with the ID that its source, options and tenant give it.
+func (j Job) Identified() Job {
+	j.ID = id(j.Tenant, j.Source.SHA256, j.Options)
+	return j
+}
+
+func id(tenant, sourceSHA256 string, o Options) string {
 	policy := ""
 	if o.Engine == EngineAuto {
 		policy = o.Auto
@@ -55,7 +71,11 @@ func ID(sourceSHA256 string, o Options) string {
 		Engine   map[string]string `json:"engine_options,omitempty"` // a map's keys are written in order
 		Auto     string            `json:"auto,omitempty"`
 	}{o.Pages, o.ForceOCR, o.Output, o.Images, o.EngineOptions, policy})
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", sourceSHA256, canonical, o.Engine))
+	named := fmt.Appendf(nil, "%s\n%s\n%s", sourceSHA256, canonical, o.Engine)
+	if tenant != "" {
+		named = append(named, "\n"+tenant...)
+	}
+	sum := sha256.Sum256(named)
 	return hex.EncodeToString(sum[:])[:32]
 }
 

@@ -18,10 +18,17 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
-// handle is the stage.Handler. It has no outputs: see the package's comment for why it publishes by itself.
+// handle is the stage.Handler of lanes that are no tenant's.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
+	return s.handleIn(ctx, "", d)
+}
+
+// handleIn handles a hint in the lane of a tenant, or in one of nobody's. Its only output is a hint that waits elsewhere: see the package's comment for why it
+// publishes the rest by itself.
+func (s *Service) handleIn(ctx context.Context, lane string, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
 	asked, err := d.Body.Source()
 	if err != nil {
 		return nil, failure.New(failure.InvalidMessage, "read hint", d.Body.Key, err)
@@ -33,6 +40,11 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 	was, found, err := s.sources.Get(ctx, asked)
 	if err != nil {
 		return nil, unnoted(asked, err)
+	}
+	owner, _ := s.tenancy.Of(asked)
+	elsewhere := owner.Name != lane && !d.Body.Urgent()
+	if elsewhere && was.Job == "" {
+		return s.moved(d.Body), nil
 	}
 	seen, err := s.look(ctx, asked, found)
 	defer seen.close()
@@ -47,9 +59,15 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 	if d.Body.Pass == 0 && same && was.Job != "" && !s.doubts(was) {
 		return nil, nil
 	}
-	err = s.take(ctx, d.Body, seen, was, same)
+	if elsewhere && !same { // else it is a second look at what was taken, which waits for no quota
+		return s.moved(d.Body), nil
+	}
+	err = s.take(ctx, d.Body, seen, owner, was, same)
 	if err == nil {
 		return nil, nil
+	}
+	if errors.Is(err, errWaits) {
+		return s.held(d.Body, owner), nil
 	}
 	if ctx.Err() == nil && !same {
 		s.answered(ctx, source)
@@ -60,7 +78,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Dropped]) (
 }
 
 // take makes the object's present state a job.
-func (s *Service) take(ctx context.Context, d event.Dropped, seen present, was jet.Taken, same bool) error {
+func (s *Service) take(ctx context.Context, d event.Dropped, seen present, owner tenant.Tenant, was jet.Taken, same bool) error {
 	source, now := sourceOf(seen.Info), s.now()
 	options, correlationID, err := wishes(seen.Metadata, d.Set)
 	if err != nil {
@@ -71,11 +89,14 @@ func (s *Service) take(ctx context.Context, d event.Dropped, seen present, was j
 		return failure.Newf(failure.LimitBytes, "take", source.Path(), "it has %d bytes, more than the limit of %d", source.Size, s.config.MaxBytes).
 			WithHint("raise --ingest-max-bytes")
 	}
+	if err := s.count(ctx, owner, source); err != nil {
+		return err
+	}
 	if source.SHA256, err = s.keep(ctx, seen); err != nil {
 		return err
 	}
 	crashpoint.Reach(stage.Ingest, crashpoint.AfterStore)
-	j := job.New(source, options, correlationID, now)
+	j := job.New(source, options, correlationID, now).For(owner.Name)
 	j.Pass = d.Pass
 	if d.Pass > 0 || !same || was.Job == "" || was.Source.SHA256 != source.SHA256 { // else it was a second look, and nothing is new
 		if err := s.platform.Broker.Insist(ctx, s.log, event.Ingested{Job: j}.Output()); err != nil {

@@ -19,6 +19,9 @@ const hintBatch = 256
 type hints struct {
 	publish func(context.Context, ...stage.Output) error
 	known   *known
+	place   func(event.Dropped) stage.Output
+	waits   func(document.Source) bool                   // for a tenant's next day
+	promise func(context.Context, document.Source) error // that a hint is stored
 	sent    atomic.Int64
 }
 
@@ -29,8 +32,10 @@ func (h *hints) send(ctx context.Context, now time.Time, sources []document.Sour
 	}
 	outputs, rounds := make([]stage.Output, len(sources)), make([]int64, len(sources))
 	for i, s := range sources {
-		outputs[i] = event.NewDropped(s).Output()
+		d := event.NewDropped(s)
+		outputs[i] = h.place(d)
 		if rounds[i] = h.known.round(s, now); rounds[i] != 0 {
+			outputs[i] = d.Output()                              // a second look waits for no quota
 			outputs[i].ID += fmt.Sprintf(":again:%d", rounds[i]) // else the broker would take it for the first hint, which it knows
 		}
 	}
@@ -50,6 +55,9 @@ func (h *hints) send(ctx context.Context, now time.Time, sources []document.Sour
 		}
 		for _, i := range lane {
 			h.known.hint(sources[i], rounds[i], now)
+			if h.waits(sources[i]) && rounds[i] == 0 {
+				faults = append(faults, h.promise(ctx, sources[i]))
+			}
 		}
 		h.sent.Add(int64(len(lane)))
 	}

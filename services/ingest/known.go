@@ -38,9 +38,13 @@ type known struct {
 	mu     sync.RWMutex
 	taken  map[id]sight // as in pdf_sources
 	hinted map[id]sight // on their way there
+	// waits says that hints about an object wait for a quota, for longer than a hint lasts.
+	waits func(document.Source) bool
 }
 
-func newKnown() *known { return &known{taken: map[id]sight{}, hinted: map[id]sight{}} }
+func newKnown() *known {
+	return &known{taken: map[id]sight{}, hinted: map[id]sight{}, waits: func(document.Source) bool { return false }}
+}
 
 // sightOf is what a state of an object is recognised by.
 func sightOf(s document.Source) sight {
@@ -105,7 +109,7 @@ func (k *known) about(s document.Source, exact bool, now time.Time) state {
 		}
 		return settled
 	}
-	if x, ok := k.hinted[key]; ok && same(x) && now.Unix() < x.until {
+	if x, ok := k.hinted[key]; ok && same(x) && (now.Unix() < x.until || k.waits(s)) {
 		return settled
 	}
 	return unknown

@@ -3,13 +3,15 @@
 //	gateway (or MinIO) ─────┐
 //	folder watch ─ stable? ─┼─▶ pdf.dropped ─▶ look ─▶ taken already? ─ yes ─▶ (nothing to do)
 //	listing ─ unknown? ─────┘      (turns, gate)         │ no
-//	                             options ─▶ copy to source/<sha256>.pdf ─▶ pdf.ingested ─▶ note it in pdf_sources
+//	                    options, quota ─▶ copy to source/<sha256>.pdf ─▶ pdf.ingested ─▶ note it in pdf_sources
 //
 // All three sources only give hints. Hints about the same state of an object have the same message id, so that the broker keeps one; what counts
 // is what the bucket holds when the hint is handled, and what pdf_sources says was taken.
 //
 // The handler publishes pdf.ingested itself and notes the source after that, before its message is acknowledged. Noted first, a crash in between would lose
 // the document; like this it makes the message come again, and the same pdf.ingested is published under the same id.
+//
+// A tenant's drops have a lane of their own, in which they stay while a quota of the tenant's is used up: see tenants.go.
 package ingest
 
 import (
@@ -23,6 +25,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -35,6 +38,7 @@ import (
 type Sources interface {
 	Get(ctx context.Context, source document.Source) (t jet.Taken, found bool, err error)
 	Put(ctx context.Context, t jet.Taken) error
+	Promise(ctx context.Context, t jet.Taken) error
 	Follow(ctx context.Context, ready func(), see func(jet.Taken)) error
 }
 
@@ -47,6 +51,9 @@ type Service struct {
 	known    *known
 	skips    *skips
 	hints    *hints
+	tenancy  *jet.Tenancy
+	meter    *jet.Meter
+	waits    sync.Map // why a tenant's documents wait, as it was said last, by name
 	now      func() time.Time
 	// sweepPatience is how long a message waits in the handler for the end of a sweep.
 	sweepPatience time.Duration
@@ -76,7 +83,14 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	s := &Service{
 		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, sweepPatience: 10 * time.Second, warm: make(chan struct{}),
 	}
-	s.hints = &hints{publish: p.Broker.Publish, known: s.known}
+	s.tenancy, s.meter = jet.NewTenancy(p.Broker, log), jet.NewMeter(p.Broker)
+	s.hints = &hints{publish: p.Broker.Publish, known: s.known, place: s.place, waits: s.overQuota, promise: s.promise}
+	s.known.waits = s.overQuota
+	if p.Metrics != nil {
+		if err := p.Metrics.Register(tenantMetrics{s}); err != nil {
+			return nil, fmt.Errorf("metrics of tenants: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -120,6 +134,15 @@ func (s *Service) Run(ctx context.Context) error {
 		s.follow(ctx)
 		return nil
 	})
+	group.Go(func() error {
+		s.tenancy.Run(ctx)
+		return nil
+	})
+	select {
+	case <-ctx.Done():
+		return group.Wait()
+	case <-s.tenancy.Known(): // before, a tenant's document would be taken for nobody's
+	}
 	for _, in := range s.config.inboxes() {
 		group.Go(func() error {
 			select {
@@ -140,10 +163,12 @@ func (s *Service) Run(ctx context.Context) error {
 		gate.Run(ctx)
 		return nil
 	})
-	group.Go(func() error { return jet.Run(ctx, s.platform.Broker, loop, sort) })
+	group.Go(func() error { return jet.Run(ctx, s.platform.Broker, loop, s.sort) })
+	places := semaphore.NewWeighted(int64(s.config.Concurrency))
 	group.Go(func() error {
-		return jet.RunLanes(ctx, s.platform.Broker, loop, s.lanes(gate), fair(s.config.Concurrency, s.handle))
+		return jet.RunLanes(ctx, s.platform.Broker, loop, s.lanes(gate), fair(places, s.handle))
 	})
+	group.Go(func() error { return s.tenantLanes(ctx, loop, gate, places) })
 	return group.Wait()
 }
 

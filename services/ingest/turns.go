@@ -36,15 +36,14 @@ func (s *Service) lanes(gate *jet.Gate) []jet.Lane {
 }
 
 // sort puts hints of those who know no lanes, like MinIO and earlier versions, into theirs.
-func sort(_ context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
-	out := d.Body.Output()
+func (s *Service) sort(_ context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
+	out := s.place(d.Body)
 	out.ID += ":sorted" // the broker may know the hint's own id already, from this very message
 	return []stage.Output{out}, nil
 }
 
-// fair takes no more than the given number of objects in at once, over all lanes, in the order in which they came.
-func fair(n int, handle stage.Handler[event.Dropped]) stage.Handler[event.Dropped] {
-	places := semaphore.NewWeighted(int64(n))
+// fair takes no more objects in at once than there are places, over all lanes, in the order in which they came.
+func fair(places *semaphore.Weighted, handle stage.Handler[event.Dropped]) stage.Handler[event.Dropped] {
 	return func(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
 		if err := places.Acquire(ctx, 1); err != nil {
 			return nil, err // the process ends

@@ -24,7 +24,7 @@ const headroom = 16 << 10
 func converted(m event.Rendered, r printed, bucket string, room int64, started, now time.Time) stage.Output {
 	man := r.manifest
 	e := event.Converted{
-		Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: r.revision, CorrelationID: m.CorrelationID, Source: m.Source, Options: m.Options,
+		Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: r.revision, CorrelationID: m.CorrelationID, Tenant: m.Tenant, Source: m.Source, Options: m.Options,
 		Pages: man.Pages, ConvertedPages: man.ConvertedPages, FailedPages: failedPages(r.pages), Warnings: warnings(r.pages),
 		Complete: man.Complete, Cached: m.Cached, Markdown: man.Markdown, Images: man.Images,
 		Manifest: event.Object{Bucket: bucket, Key: m.RevisionPrefix(r.revision) + manifestName}, Engine: man.Engine, Fidelity: fidelity(r.pages),
@@ -54,7 +54,7 @@ func failed(m event.Rendered, r printed, lost map[int]lostPage, room int64, now 
 	list := failedPages(r.pages)
 	first := list[0]
 	e := event.Failed{
-		Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, CorrelationID: m.CorrelationID, Source: m.Source, Options: m.Options,
+		Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, CorrelationID: m.CorrelationID, Tenant: m.Tenant, Source: m.Source, Options: m.Options,
 		Stage: stage.GPURunner, Class: first.Class, Message: explain(list, len(r.pages)), PageRange: oneRange(list), FailedPages: list,
 		Attempts: attempts(m, lost), Retryable: first.Class.Retryable(),
 	}

@@ -5,14 +5,20 @@ import (
 	"errors"
 	"time"
 
+	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 // handle is the stage.Handler: it gives nothing until every wanted page is accounted for, then the event that ends the job.
 func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Rendered]) ([]stage.Output, error) {
 	m, started := d.Body, time.Now()
+	if err := s.count(ctx, m); err != nil {
+		return nil, err
+	}
 	if err := s.keepLost(ctx, m); err != nil {
 		return nil, err
 	}
@@ -41,6 +47,19 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Rendered]) 
 		return s.failedNow(ctx, m, failed(m, result, lost, room, time.Now()))
 	}
 	return []stage.Output{converted(m, result, s.platform.Bucket, room, started, time.Now())}, nil
+}
+
+// count has the engine's time on a range count for its tenant, once however often this message comes.
+func (s *Service) count(ctx context.Context, m event.Rendered) error {
+	if m.Tenant == "" || m.ConvertSeconds <= 0 {
+		return nil
+	}
+	_, err := s.meter.Count(ctx, tenant.Tenant{Name: m.Tenant}, m.MessageID(), tenant.Usage{DeviceSeconds: m.ConvertSeconds}, time.Now(), false)
+	if err != nil {
+		return failure.New(failure.StoreUnavailable, "count the work on", m.Source.Path(), err).WithHint("check NATS")
+	}
+	crashpoint.Reach(stage.Publisher, crashpoint.AfterCount)
+	return nil
 }
 
 // failedNow keeps the end of a pass that failed, before it is told: a page that comes through later, by a message that the broker has forgotten was sent, does

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/deadletter"
 	"github.com/pdfmill/pdfmill/pipeline/event"
@@ -13,6 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 func TestOnePageDocument(t *testing.T) {
@@ -233,5 +235,29 @@ func TestConfig(t *testing.T) {
 	}
 	if err := (Config{}).Validate(); !strings.Contains(err.Error(), "concurrency") || !strings.Contains(err.Error(), "incomplete") {
 		t.Errorf("not every fault is named: %v", err)
+	}
+}
+
+// TestWorkCountsForItsTenant: once, however often its message comes and whatever else is in it; nobody's work counts for nobody.
+func TestWorkCountsForItsTenant(t *testing.T) {
+	b, j := newBench(t, usual), newJob(t, 1).For("acme")
+	if err := b.platform.Broker.SetTenants(t.Context(), tenant.Set{{Name: "acme", Source: "inbox"}}); err != nil {
+		t.Fatal(err)
+	}
+	good(t, j, span(1, 2), "a")
+	for range 3 {
+		b.handleOne(t, rendered(j, span(1, 2), 4))
+	}
+	good(t, j, span(3, 4), "b")
+	e := convertedOf(t, b.handleOne(t, rendered(j, span(3, 4), 4)))
+	if e.Tenant != "acme" {
+		t.Errorf("the event is of tenant %q", e.Tenant)
+	}
+	other := newJob(t, 2)
+	good(t, other, span(1, 1), "c")
+	b.handleOne(t, rendered(other, span(1, 1), 1))
+	all, err := b.platform.Broker.TenantReports(t.Context(), time.Now())
+	if err != nil || len(all) != 1 || all[0].Used != (tenant.Usage{DeviceSeconds: 2}) {
+		t.Errorf("%+v, %v; want two seconds for two ranges", all, err)
 	}
 }

@@ -16,9 +16,6 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
-// maxResult bounds, in bytes, the result of one range; it is what a join holds in memory.
-const maxResult = 256 << 20
-
 // picture is an image to copy to the revision's folder.
 type picture struct {
 	from      string // key
@@ -101,7 +98,7 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, m
 // readResult reads the range that a run is taken from, and only if it still is what was chosen.
 func readResult(ctx context.Context, store object.Store, bucket string, run Run) (event.RangeResult, error) {
 	var result event.RangeResult
-	info, err := object.GetJSON(ctx, store, bucket, run.Key, maxResult, &result)
+	info, err := object.GetJSON(ctx, store, bucket, run.Key, event.MaxResult, &result)
 	if err != nil {
 		return result, err
 	}

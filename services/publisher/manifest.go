@@ -25,6 +25,7 @@ type Manifest struct {
 	Runs   []Run  `json:"runs"` // what the pages were taken from
 
 	Source         document.Source `json:"source"` // of the first drop
+	Tenant         string          `json:"tenant,omitempty"`
 	Options        job.Options     `json:"options"`
 	Pages          int             `json:"pages"` // of the document
 	Want           pages.Set       `json:"want"`  // the pages asked for

@@ -195,7 +195,7 @@ func (p *press) manifest(doc *product, revision int) Manifest {
 	name, mediaType := doc.form.file()
 	out := Manifest{
 		Format: 1, Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: revision, Inputs: doc.digest, Join: joinVersion, Runs: doc.runs,
-		Source: m.Source, Options: m.Options, Pages: m.Total, Want: m.Want, ConvertedPages: doc.converted(),
+		Source: m.Source, Tenant: m.Tenant, Options: m.Options, Pages: m.Total, Want: m.Want, ConvertedPages: doc.converted(),
 		Complete: doc.converted() == len(doc.pages),
 		Markdown: event.Markdown{Bucket: p.bucket, Key: p.key(revision, name), MediaType: mediaType, Bytes: doc.text.Size(), SHA256: doc.sha256},
 		Images:   make([]event.Image, 0, len(doc.pictures)), Engine: doc.engine, Attempts: attempts(m, p.lost), PageList: doc.pages,

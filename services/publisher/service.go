@@ -27,6 +27,7 @@ import (
 type Service struct {
 	config   Config
 	platform lifecycle.Platform
+	meter    *jet.Meter
 }
 
 // New returns a publisher; Run starts it. It fails when the configuration can't be used.
@@ -37,7 +38,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if p.Bucket == "" {
 		p.Bucket = lifecycle.DefaultBucket
 	}
-	return &Service{config: c, platform: p}, nil
+	return &Service{config: c, platform: p, meter: jet.NewMeter(p.Broker)}, nil
 }
 
 // Name implements lifecycle.Service.

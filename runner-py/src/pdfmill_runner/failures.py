@@ -40,6 +40,7 @@ class FailureClass(str, Enum):
     ENGINE_ERROR = "engine-error"
     INVALID_MESSAGE = "invalid-message"
     CANCELLED = "cancelled"
+    OVER_QUOTA = "over-quota"
 
 
 # After these the process can't be trusted: a destroyed device context stays destroyed, and memory that ran out once

@@ -23,6 +23,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 // InboxBucket is where documents are dropped unless a Config says otherwise.
@@ -40,6 +41,7 @@ type Config struct {
 	S3Addr     string // host:port; port 0 picks one
 	Durability embedded.Durability
 	Engines    []string // that the gpu-runner serves
+	Tenants    tenant.Set
 	Log        *slog.Logger
 	// Step, when not nil, is told what has just been reached, for whoever measures the start.
 	Step func(string)
@@ -121,7 +123,7 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
 	users := []embedded.User{{Name: adminName, Password: b.secrets["nats-admin"]}}
 	for _, role := range roles() {
-		r, err := jet.Topology{Replicas: 1, Engines: c.Engines}.Rights(role)
+		r, err := jet.Topology{Replicas: 1, Engines: c.Engines, Tenants: c.Tenants}.Rights(role)
 		if err != nil {
 			return err
 		}
@@ -146,7 +148,10 @@ func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
 			return err
 		}
 	}
-	return b.Broker.Apply(ctx, 1)
+	if err := b.Broker.Apply(ctx, 1); err != nil {
+		return err
+	}
+	return b.Broker.SetTenants(ctx, c.Tenants)
 }
 
 func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) (err error) {
@@ -165,9 +170,12 @@ func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) 
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			return b.Broker.Publish(ctx, event.NewDropped(document.Source{
-				Bucket: p.Bucket, Key: p.Key, ETag: p.ETag, Size: p.Size, ModTime: p.ModTime.UTC().Truncate(time.Second),
-			}).With(p.Metadata).Output())
+			source := document.Source{Bucket: p.Bucket, Key: p.Key, ETag: p.ETag, Size: p.Size, ModTime: p.ModTime.UTC().Truncate(time.Second)}
+			hint := event.NewDropped(source).With(p.Metadata).Output()
+			if _, owned := c.Tenants.Of(source); owned {
+				hint.Subject = event.SubjectDropped // ingest sorts it: it knows the tenants' lanes
+			}
+			return b.Broker.Publish(ctx, hint)
 		},
 	})
 	if err != nil {
