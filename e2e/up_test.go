@@ -51,6 +51,23 @@ func TestUpTellsWhereItIs(t *testing.T) {
 	}
 }
 
+// TestSubmitIntoOneOfSeveralInboxes: the first, unless another is named; the variable may be that of the services, which names all.
+func TestSubmitIntoOneOfSeveralInboxes(t *testing.T) {
+	t.Setenv("PDFMILL_INBOX", "letters,invoices")
+	p := rig.Up(t, t.TempDir(), "--serve", "null", "--engines", "null", "--auto-engine", "null")
+	for bucket, c := range map[string]struct {
+		args []string
+		key  string
+	}{"letters": {nil, "submitted/"}, "invoices": {[]string{"--inbox", "invoices/2026"}, "2026/submitted/"}} {
+		out := p.Run(append([]string{"submit", "--json", "--wait", "../samples/letter.pdf"}, c.args...)...)
+		text := strings.TrimSpace(out.Stdout)
+		var one struct{ Bucket, Key, Outcome string }
+		if err := json.Unmarshal([]byte(text[strings.LastIndexByte(text, '\n')+1:]), &one); err != nil || one.Outcome != "converted" || one.Bucket != bucket || !strings.HasPrefix(one.Key, c.key) {
+			t.Errorf("into %s: exit %d, %v, %s%s", bucket, out.Code, err, out.Stdout, out.Stderr)
+		}
+	}
+}
+
 // TestUpOnAPortThatIsTaken: asked for by name it is an error of the command line; otherwise another one is picked.
 func TestUpOnAPortThatIsTaken(t *testing.T) {
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/onebox"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/object"
@@ -31,23 +34,33 @@ type remote struct {
 	S3SecretKey      string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
 	S3CA             string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Certificates (PEM) that the object store's must lead to."`
 	S3Region         string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
-	InboxBucket      string `name:"inbox" env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"A pipeline elsewhere:" help:"Inbox bucket."`
+	Inboxes          string `name:"inbox" env:"PDFMILL_INBOX" placeholder:"BUCKET" help:"Inbox to drop into: a bucket, or BUCKET/PREFIX; of several, with commas, the first. Default: the pipeline's first."`
+}
+
+// inbox is where to drop: the bucket, "" when none was named, and how keys begin there. The variable is that of the services, which may have several.
+func (r remote) inbox() (bucket, prefix string) {
+	first, _, _ := strings.Cut(r.Inboxes, ",")
+	bucket, prefix, _ = strings.Cut(first, "/")
+	return bucket, prefix
 }
 
 // endpoints finds the pipeline.
 func (r remote) endpoints() (endpoints.Endpoints, error) {
+	bucket, _ := r.inbox()
 	if r.NATSURL != "" {
 		return endpoints.Endpoints{
 			NATSURL: r.NATSURL, NATSUser: r.NATSUser, NATSPassword: r.NATSPassword, NATSCreds: r.NATSCreds,
 			S3Endpoint: r.S3Endpoint, S3AccessKey: r.S3AccessKey, S3SecretKey: r.S3SecretKey,
-			InboxBucket: r.InboxBucket, Bucket: lifecycle.DefaultBucket,
+			InboxBucket: cmp.Or(bucket, onebox.InboxBucket), Bucket: lifecycle.DefaultBucket,
 		}, nil
 	}
 	dir, err := filepath.Abs(r.Data)
 	if err != nil {
 		return endpoints.Endpoints{}, err
 	}
-	return endpoints.Read(dir)
+	e, err := endpoints.Read(dir)
+	e.InboxBucket = cmp.Or(bucket, e.InboxBucket)
+	return e, err
 }
 
 // broker connects to the pipeline's NATS server as somebody who may do everything.

@@ -24,6 +24,7 @@ func (submitCommand) Help() string {
 	return `Examples:
   pdfmill submit report.pdf           returns once the pipeline has the file
   pdfmill submit --wait scans/        waits and prints what became of each; exit code 1 if any failed
+  pdfmill submit --inbox invoices a.pdf   into another inbox than the first
   pdfmill submit --pages 1-5 --priority interactive book.pdf`
 }
 
@@ -42,11 +43,12 @@ func (c *submitCommand) Run(g *globals, std streams) error {
 		return usage(err, "see pdfmill submit --help")
 	}
 	s := newSubmission(g, std, metadata)
+	_, within := c.inbox()
 	for _, in := range batch.Expand(c.Files) {
 		if in.Path == batch.Stdin || in.Stream {
 			return usage(fmt.Errorf("%s: only files can be submitted", in.Path), "pdfmill convert reads pipes")
 		}
-		s.plan(in, path.Join(c.Prefix, path.Base(batch.NewKey(in.Path))))
+		s.plan(in, path.Join(within, c.Prefix, path.Base(batch.NewKey(in.Path))))
 	}
 	if err := unusable(s.inputs()); err != nil {
 		return err

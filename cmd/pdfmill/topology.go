@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func (c *topologyApply) buckets(ctx context.Context) error {
 	}
 	defer store.Close()
 	faults := []error{store.EnsureBucket(ctx, c.Bucket)}
-	for inbox := range strings.SplitSeq(c.InboxBucket, ",") {
+	for inbox := range strings.SplitSeq(cmp.Or(c.Inboxes, e.InboxBucket), ",") {
 		bucket, _, _ := strings.Cut(inbox, "/")
 		faults = append(faults, store.EnsureBucket(ctx, bucket))
 	}

@@ -47,6 +47,21 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
+// An object is whole when it is there, unlike a file: a listing takes it whatever its name is, as the event of its put does.
+func TestAListingTakesEveryName(t *testing.T) {
+	b := newBench(t)
+	for _, key := range []string{".hidden.pdf", ".folder/a.pdf", "a.pdf.part", "b.pdf~"} {
+		b.put(key, "content of "+key, nil)
+	}
+	s := b.service()
+	if err := s.newListing(inbox{bucket: b.bucket}).pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.hints.sent.Load(); n != 4 {
+		t.Errorf("%d hints, want 4", n)
+	}
+}
+
 // BenchmarkFullInbox is what passes over 100,000 files that are known already cost.
 func BenchmarkFullInbox(b *testing.B) {
 	const files = 100_000

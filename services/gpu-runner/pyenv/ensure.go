@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	runnerpy "github.com/pdfmill/pdfmill/runner-py"
 )
@@ -168,16 +166,11 @@ func (b *build) locked(ctx context.Context) (Env, error) {
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return Env{}, b.failed("create folder", err, "")
 	}
-	lock := flock.New(b.dir+".lock", flock.SetPermissions(0o600))
-	got, err := lock.TryLock()
-	if err == nil && !got {
-		b.say(StepWaiting, "another process builds it")
-		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
-	}
+	done, err := turn(ctx, b.dir, func() { b.say(StepWaiting, "another process builds it") })
 	if err != nil {
 		return Env{}, b.failed("lock", err, "")
 	}
-	defer func() { _ = lock.Unlock() }()
+	defer done()
 	if b.whole() {
 		if s, _ := b.stamp(); !b.Repair || time.Since(s.BuiltAt) < freshFor {
 			return b.env(), nil

@@ -13,8 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 // packages is a folder of installed packages that belongs to a lock file, not to a version of the runner: another version that wants the same packages
@@ -45,16 +43,11 @@ func (b *build) packages() (*packages, error) {
 
 // ensure returns the folder to import from, after installing into it if need be.
 func (p *packages) ensure(ctx context.Context) (string, error) {
-	lock := flock.New(p.dir+".lock", flock.SetPermissions(0o600))
-	got, err := lock.TryLock()
-	if err == nil && !got {
-		p.say(StepWaiting, "another process installs the same packages")
-		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
-	}
+	done, err := turn(ctx, p.dir, func() { p.say(StepWaiting, "another process installs the same packages") })
 	if err != nil {
 		return "", p.failed("lock", err, "")
 	}
-	defer func() { _ = lock.Unlock() }()
+	defer done()
 	if s, ok := p.read(); ok && (!p.Repair || time.Since(s.BuiltAt) < freshFor) {
 		return p.site(ctx)
 	}
@@ -80,8 +73,8 @@ func (p *packages) ensure(ctx context.Context) (string, error) {
 	}
 	program, err := filepath.EvalSymlinks(p.python())
 	if err == nil {
-		done := stamp{Hash: p.hash, Python: p.Config.Python, Interpreter: program, BuiltAt: time.Now().UTC()}
-		err = writeStamp(filepath.Join(p.dir, packagesStamp), done)
+		whole := stamp{Hash: p.hash, Python: p.Config.Python, Interpreter: program, BuiltAt: time.Now().UTC()}
+		err = writeStamp(filepath.Join(p.dir, packagesStamp), whole)
 	}
 	if err != nil {
 		return "", p.failed("stamp packages", err, "")

@@ -16,6 +16,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
@@ -236,7 +238,8 @@ func TestItSaysWhatHasBecomeOfTheInterpreter(t *testing.T) {
 func TestConcurrentEnsureBuildsOnce(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
 	main := fmt.Sprintf("open(%q, 'a').write('.')\n", counter) + listEngines
-	c := Config{Dir: t.TempDir(), Sources: runner(main), Hash: "one"}
+	var seen steps
+	c := Config{Dir: t.TempDir(), Sources: runner(main), Hash: "one", Progress: seen.progress}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -248,6 +251,35 @@ func TestConcurrentEnsureBuildsOnce(t *testing.T) {
 	all.Wait()
 	if raw, err := os.ReadFile(counter); err != nil || len(raw) != 1 {
 		t.Errorf("verified %d times, %v", len(raw), err)
+	}
+	if want := []string{StepCreating, StepInstalling, StepVerifying}; !slices.Equal(seen.seen, want) {
+		t.Errorf("steps %v, want %v: no other process is there to wait for", seen.seen, want)
+	}
+}
+
+func TestAnotherProcessIsWaitedFor(t *testing.T) {
+	waits := make(chan struct{})
+	c := Config{Dir: t.TempDir(), Sources: runner(listEngines), Hash: "one"}
+	other := flock.New(newBuild(c.withDefaults()).dir + ".lock") // as one would hold it
+	if got, err := other.TryLock(); !got || err != nil {
+		t.Fatal(got, err)
+	}
+	c.Progress = func(step, detail string) {
+		if step == StepWaiting {
+			close(waits)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Ensure(t.Context(), c)
+		ended <- err
+	}()
+	<-waits
+	if err := other.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
