@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,6 +63,24 @@ func TestASuspectHasAProcessOfItsOwn(t *testing.T) {
 		if l.Isolated != (l.Worker == 1) {
 			t.Errorf("launched as %+v", l)
 		}
+	}
+}
+
+// Jobs that kill their isolated process say nothing against its place: the next one starts at once, however many came before.
+func TestAPlaceForSuspectsNeverRestsBecauseOfThem(t *testing.T) {
+	cfg, pids := children(t, fakechild.Config{OnFile: map[string]fakechild.Fault{"poison.pdf": {Signal: int(syscall.SIGSEGV)}}}, 1)
+	cfg.Isolated = 1
+	cfg.Restart = RestartPolicy{Base: time.Hour, Cap: time.Hour} // any backoff would be for ever
+	p := startPool(t, cfg, pids)
+	for range 3 {
+		poison := job(t, "poison", "poison.pdf")
+		poison.Priority = Suspect
+		if _, err := p.Convert(t.Context(), poison); failure.ClassOf(err, "") != failure.Crash {
+			t.Fatal(err)
+		}
+	}
+	if w := p.Snapshot().Workers[1]; w.State == Backoff || w.JobsTotal != 3 {
+		t.Errorf("%+v", w)
 	}
 }
 

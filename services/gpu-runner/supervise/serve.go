@@ -125,10 +125,12 @@ func (p *Pool) work(w *worker, proc *Process, t *ticket) {
 		p.mu.Unlock()
 		return
 	}
-	if !proc.Doomed() {
+	if w.isolated || !proc.Doomed() { // a suspect has its answer also when it was the process' end, and the place is as good as before
 		w.jobs++
 		w.jobsTotal++
-		p.processes[proc].jobs++
+		if living := p.processes[proc]; living != nil {
+			living.jobs++
+		}
 	}
 	p.cfg.Admitter.Finished(t.Waiter, t.grant, Usage{Peak: peakOf(result, err), Ready: proc.Info().Ready.Memory}, err)
 	p.mu.Unlock()
