@@ -39,10 +39,14 @@ func (l *Ledger) Evict() []Eviction {
 }
 
 // makeRoom evicts for a job that the end of other jobs would not help, once it is due, or the device has nothing else to do. The room is the job's:
-// it counts as due from then on, or somebody else would load a worker into it.
+// it counts as due from then on, or somebody else would load a worker into it. On a device that another job is next on it must wait: two pools would send away each
+// other's workers before those have done anything.
 func (l *Ledger) makeRoom(w *waiting) []Eviction {
 	a := l.destination(w)
 	if a == nil || (!l.due(w) && a.jobs() > 0) {
+		return nil
+	}
+	if by := l.claims()[a]; by != nil && by != w {
 		return nil
 	}
 	_, n, _ := l.scale(w, a, l.residentOf(w, a))

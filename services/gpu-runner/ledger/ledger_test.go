@@ -359,3 +359,34 @@ func BenchmarkNext(b *testing.B) {
 		l.Finish("x")
 	}
 }
+
+// Where a device has room for one worker and its job, a worker that was loaded for a job whose turn it is isn't sent away for another pool's: it does the job first. Both
+// would be loaded and evicted for each other for ever.
+func TestNobodyIsEvictedForAJobWhoseTurnItIsNot(t *testing.T) {
+	for _, lanes := range [][2]Lane{{Suspect, Bulk}, {Bulk, Suspect}, {Bulk, Interactive}} {
+		l := one(12, 0)
+		loaded(t, l, 4, "p", "old")
+		l.Wait(Job{ID: "early", Pool: "p", Lane: lanes[1], Need: fixed(8), Resident: 4})
+		l.Wait(Job{ID: "first", Pool: "q", Lane: lanes[0], Need: fixed(8), Resident: 4})
+		if got := next(t, l, "p", "old"); got != "early@old" {
+			t.Fatal(got)
+		}
+		l.Finish("early")
+		if out := l.Evict(); len(out) != 1 || out[0].Worker != "old" {
+			t.Fatalf("%v", out)
+		}
+		l.Wait(Job{ID: "second", Pool: "p", Lane: lanes[1], Need: fixed(8), Resident: 4})
+		l.Gone("old")
+		loaded(t, l, 4, "q", "new")
+		if out := l.Evict(); len(out) != 0 {
+			t.Errorf("%v: %v, before it has done what it was loaded for", lanes, out)
+		}
+		if got := next(t, l, "q", "new"); got != "first@new" {
+			t.Errorf("%v: %q", lanes, got)
+		}
+		l.Finish("first")
+		if out := l.Evict(); len(out) != 1 || out[0].Worker != "new" { // now it is the other's turn
+			t.Errorf("%v: %v", lanes, out)
+		}
+	}
+}
