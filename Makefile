@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-marker-long test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults soak soak-gpu dist sbom audit
+.PHONY: build test test-go test-python test-marker test-marker-long test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults test-cgroups soak soak-gpu dist sbom audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -133,6 +133,10 @@ SOAK ?= 10m
 soak:
 	PDFMILL_FIGURES=$(FIGURES) PDFMILL_SOAK=$(SOAK) PDFMILL_SEED=$(SEED) $(GO) test -count=1 -timeout 24h -v -run '^TestChaos$$' ./e2e/faults
 	docs/figures.sh $(FIGURES)
+
+# Control groups of version 2, whatever this machine has: on a kernel of its own.
+test-cgroups:
+	services/gpu-runner/cgroup/user-mode-linux.sh
 
 # Hours of a card's work with faults a hundred times as often as usual; the short form is a part of make test. The figures are in docs/vram.md.
 HOURS ?= 6

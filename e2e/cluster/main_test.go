@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		os.Exit(m.Run())
+		os.Exit(rig.Main(m))
 	}
 	dir, err := prepare()
 	if err != nil {
@@ -28,9 +28,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	if code, ok := enter([]string{rig.BinVariable + "=" + dir}); ok {
+		rig.Clear()
 		os.Exit(code)
 	}
-	os.Exit(m.Run())
+	os.Exit(rig.Main(m))
 }
 
 // prepare builds binaries, servers and the runner's Python environment.

@@ -25,6 +25,8 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
+func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+
 // The keys of the store's owner; every service uses them here: who may do what is tested elsewhere.
 const rootKey, rootSecret = "root-access", "root-secret"
 

@@ -76,6 +76,33 @@ func TestUnitsAreSystemds(t *testing.T) {
 	}
 }
 
+// TestWhatUnitsDifferInCounts: systemd reads what all units share after the unit itself, so that what differs must come later still.
+func TestWhatUnitsDifferInCounts(t *testing.T) {
+	last := func(name, setting string) string {
+		values := settings(t, name)[setting]
+		return values[len(values)-1]
+	}
+	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue"} {
+		if got := last("pdfmill-gpu-runner", setting); got != want {
+			t.Errorf("gpu-runner: %s=%s, want %s", setting, got, want)
+		}
+	}
+	if got := last("pdfmill-topology", "Type") + " " + last("pdfmill-topology", "Restart"); got != "oneshot no" {
+		t.Errorf("topology: %s", got)
+	}
+	if got := settings(t, "pdfmill-topology")["LoadCredential"]; len(got) != 1 {
+		t.Errorf("topology: credentials %v", got)
+	}
+	// systemd itself thinks so, too.
+	root := image(t, &site{t: t, dir: t.TempDir()})
+	seen, _ := analyze(t, "security", "--no-pager", "--offline=yes", "--root="+root, "pdfmill-gpu-runner.service")
+	for _, open := range []string{"PrivateDevices=", "ProtectControlGroups=", "Delegate="} {
+		if !strings.Contains(seen, "✗ "+open) {
+			t.Errorf("systemd has not %s:\n%s", open, seen)
+		}
+	}
+}
+
 // TestSystemdWouldSeeAMistake is the proof that the other test would.
 func TestSystemdWouldSeeAMistake(t *testing.T) {
 	s := &site{t: t, dir: t.TempDir()}
@@ -97,14 +124,24 @@ type machine struct {
 	etc string // what is /etc/pdfmill
 }
 
-// settings of a unit's [Service], its common part first; an empty value takes back those before it.
-func (m *machine) settings(name string) map[string][]string {
-	m.t.Helper()
+// settings of a unit's [Service] in the order in which systemd reads them: the unit, then the drop-ins by their names. An empty value takes back those before it; of what
+// is no list the last one counts.
+func settings(t *testing.T, name string) map[string][]string {
+	t.Helper()
 	all := map[string][]string{}
-	for _, file := range []string{"pdfmill-.service.d/common.conf", name + ".service"} {
-		options, err := unit.DeserializeOptions(strings.NewReader(read(m.t, filepath.Join(units, file))))
+	var files []string
+	for _, folder := range []string{"pdfmill-.service.d", name + ".service.d"} {
+		found, err := filepath.Glob(filepath.Join(units, folder, "*.conf"))
 		if err != nil {
-			m.t.Fatalf("%s: %v", file, err)
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	slices.SortFunc(files, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	for _, file := range append([]string{filepath.Join(units, name+".service")}, files...) {
+		options, err := unit.DeserializeOptions(strings.NewReader(read(t, file)))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
 		}
 		for _, o := range options {
 			switch {
@@ -124,7 +161,7 @@ func (m *machine) start(name string) *rig.Process {
 	m.t.Helper()
 	own := m.folder("run", name)
 	place := strings.NewReplacer("%p", name, "%d", own, "%C", m.folder("cache"), "/etc/pdfmill", m.etc)
-	settings := m.settings(name)
+	settings := settings(m.t, name)
 	for _, credential := range settings["LoadCredential"] {
 		id, from, _ := strings.Cut(place.Replace(credential), ":")
 		if err := os.WriteFile(filepath.Join(own, id), []byte(read(m.t, from)), 0o400); err != nil {
@@ -199,7 +236,7 @@ func TestWhatTheUnitsSayRuns(t *testing.T) {
 		}
 		p := m.start(name)
 		p.Await("ready", func() bool { return rig.Ready(t, p) })
-		stop := m.settings(name)["TimeoutStopSec"]
+		stop := settings(t, name)["TimeoutStopSec"]
 		limits[p] = stop[len(stop)-1]
 	}
 	c.passes()

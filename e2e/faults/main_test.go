@@ -4,6 +4,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
 )
 
 // TestMain has several scenarios run at once: they mostly wait.
@@ -12,7 +14,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
-	code := m.Run()
+	code := rig.Main(m)
 	if err := os.RemoveAll(built); err != nil {
 		panic(err)
 	}

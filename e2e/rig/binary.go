@@ -22,6 +22,7 @@ import (
 var built struct {
 	once sync.Once
 	dir  string
+	ours bool // made for this run
 	err  error
 }
 
@@ -47,6 +48,7 @@ func Binaries() (string, error) {
 		if built.dir, built.err = os.MkdirTemp("", "pdfmill-bin-"); built.err != nil {
 			return
 		}
+		built.ours = true
 		for name, folder := range map[string]string{
 			"pdfmill": "cmd/pdfmill", "pdfmill-ingest": "services/ingest/cmd/ingest", "pdfmill-validator": "services/validator/cmd/validator",
 			"pdfmill-gpu-runner": "services/gpu-runner/cmd/gpu-runner", "pdfmill-publisher": "services/publisher/cmd/publisher",
@@ -59,6 +61,19 @@ func Binaries() (string, error) {
 		}
 	})
 	return built.dir, built.err
+}
+
+// Main runs a package's tests, and removes the binaries that were built for them. It returns the exit status: every package that asks for a Binary has it in its TestMain.
+func Main(m *testing.M) int {
+	defer Clear()
+	return m.Run()
+}
+
+// Clear removes the binaries that this run has built.
+func Clear() {
+	if built.ours {
+		_ = os.RemoveAll(built.dir) // a temporary folder
+	}
 }
 
 // Build compiles a Go program of one file with the modules of this one.

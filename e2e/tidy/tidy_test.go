@@ -91,7 +91,7 @@ func TestImportsPointOneWay(t *testing.T) {
 				!inside(from, "pipeline/pipelinetest", "pipeline/conformance", "services/gpu-runner/fakechild", "services/gpu-runner/devices/devicestest", "e2e")
 		}},
 		{"a service never carries the simulator of what it drives", func(from, to string) bool {
-			return inside(to, "services/gpu-runner/gpusim", "services/gpu-runner/devices/devicestest") &&
+			return inside(to, "services/gpu-runner/gpusim", "services/gpu-runner/devices/devicestest", "services/gpu-runner/cgroup/cgrouptest") &&
 				!inside(from, "services/gpu-runner/gpusim", "e2e", "bench")
 		}},
 		{"nobody builds on tests or benchmarks", func(from, to string) bool {

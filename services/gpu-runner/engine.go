@@ -14,6 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
@@ -34,14 +35,16 @@ type engine struct {
 // repairAfter is how many starts in a row must end without a word before the Python environment is suspected and built anew.
 const repairAfter = 2
 
-func newEngine(name string, c Config, cache string, s *schedule.Scheduler, gpus []devices.Reading, log *slog.Logger) (*engine, error) {
+func newEngine(
+	name string, c Config, cache string, s *schedule.Scheduler, gpus []devices.Reading, groups *cgroup.Tree, log *slog.Logger,
+) (*engine, error) {
 	registry, err := supervise.NewRegistry(filepath.Join(cache, "workers"), log)
 	if err != nil {
 		return nil, fmt.Errorf("record of workers: %w", err)
 	}
 	what := profile(name, c)
 	e := &engine{name: name, places: places(what, c, gpus), scheduler: s, log: log}
-	if e.servers, err = newServers(name, c, cache, s.Invite, gpus, registry, log); err != nil {
+	if e.servers, err = newServers(name, c, cache, s.Invite, gpus, registry, groups, log); err != nil {
 		return nil, err
 	}
 	if most := e.servers.capacity(c.Marker); most > 0 {
@@ -57,7 +60,7 @@ func newEngine(name string, c Config, cache string, s *schedule.Scheduler, gpus 
 	admitter, rooms := s.Add(what)
 	e.pool = supervise.NewPool(supervise.PoolConfig{
 		Engine: name, Workers: e.places, Isolated: 1, Launch: launch, Admitter: admitter, Rooms: rooms, Log: log,
-		OOM: supervise.NewOOMCounter(""), Registry: registry, ProbeEvery: c.ProbeEvery, RecycleAge: c.RecycleAge,
+		OOM: supervise.NewOOMCounter(""), Registry: registry, Groups: groups, ProbeEvery: c.ProbeEvery, RecycleAge: c.RecycleAge,
 	})
 	s.Attach(name, e.pool)
 	return e, nil
@@ -107,10 +110,10 @@ func command(name string, c Config, cache, python string, l supervise.Launch, wo
 	}
 	made := supervise.Command{
 		Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List(),
-		Confined: c.Confine == "all" || (c.Confine != "none" && !profile(name, c).GPU),
+		Confined: c.Confine == "all" || (c.Confine != "none" && !profile(name, c).GPU), Memory: c.workerMemory(name),
 	}
-	if name == job.EngineText {
-		made.Memory = c.MemoryLimit
+	if l.Device == "" {
+		made.Data = made.Memory
 	}
 	return made
 }

@@ -92,7 +92,7 @@ func preparePlant(t *testing.T, gpu string, change func(*Config, *schedule.Confi
 	}
 	dir := t.TempDir()
 	c := Config{
-		Serve: []string{engineSim}, GPU: "auto", GPUSim: gpu, AllocConf: "expandable_segments:True", TimeoutBase: patience, TimeoutPage: time.Second,
+		Serve: []string{engineSim}, GPU: "auto", Cgroup: "none", GPUSim: gpu, AllocConf: "expandable_segments:True", TimeoutBase: patience, TimeoutPage: time.Second,
 		Silence: patience, IdleUnload: time.Hour, ProbeEvery: time.Hour, RecycleAge: time.Hour, Scratch: filepath.Join(dir, "scratch"),
 		Runner: devicestest.CardPython(),
 	}
@@ -108,9 +108,12 @@ func preparePlant(t *testing.T, gpu string, change func(*Config, *schedule.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.openGroups(); err != nil {
+		t.Fatal(err)
+	}
 	sc.GPU = s.gpus
 	s.scheduler = schedule.New(sc)
-	e, err := newEngine(engineSim, c, cache, s.scheduler, readings, log)
+	e, err := newEngine(engineSim, c, cache, s.scheduler, readings, s.groups, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,11 +51,24 @@ func profile(name string, c Config) schedule.Engine {
 			e.Eager, e.Lazy = false, true
 			e.Prior = predict.Prior{Resident: 300 * mib, Base: 700 * mib, PerPage: mib, Most: 1500 * mib}
 		}
-		if c.MemoryLimit > 0 {
-			e.Prior.Most = min(e.Prior.Most, c.MemoryLimit)
+		if most := c.workerMemory(name); most > 0 {
+			e.Prior.Most = min(e.Prior.Most, most)
 		}
 	}
 	return e
+}
+
+// workerMemory is how many bytes of the host's memory a worker of an engine may have when nothing else is said: several times what it was seen to need, so that only
+// what runs away meets it.
+var workerMemory = map[string]int64{
+	job.EngineText: 2 * gib, job.EngineOCR: 4 * gib, job.EngineMarker: 16 * gib, engineNull: 2 * gib, engineSim: 2 * gib,
+}
+
+func (c Config) workerMemory(name string) int64 {
+	if bytes, said := c.WorkerMemory[name]; said {
+		return bytes
+	}
+	return workerMemory[name]
 }
 
 // usesGPU reports whether an engine has a use for GPUs: its workers, or the servers that they ask.

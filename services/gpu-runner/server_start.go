@@ -14,6 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
@@ -41,6 +42,7 @@ type maker struct {
 	cache    string
 	invite   inviter
 	registry *supervise.Registry
+	groups   *cgroup.Tree
 	log      *slog.Logger
 }
 
@@ -53,7 +55,7 @@ func (m maker) python(kind string) arguments {
 
 // server makes a server, or watches somebody else's at url.
 func (m maker) server(name, url string, args arguments, guest schedule.Guest, try *supervise.Try) (*supervise.Server, error) {
-	config := supervise.ServerConfig{Name: name, URL: url, Try: try, Log: m.log, Registry: m.registry}
+	config := supervise.ServerConfig{Name: name, URL: url, Try: try, Log: m.log, Registry: m.registry, Groups: m.groups}
 	if url != "" {
 		config.Try = nil // what others pay for is not asked for nothing
 		return supervise.NewServer(config)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -48,11 +49,11 @@ type servers struct {
 type inviter func(ctx context.Context, g schedule.Guest) (schedule.Stay, error)
 
 // newServers makes the servers that an engine's workers need, without starting any.
-func newServers(name string, c Config, cache string, invite inviter, gpus []devices.Reading, registry *supervise.Registry, log *slog.Logger) (*servers, error) {
+func newServers(name string, c Config, cache string, invite inviter, gpus []devices.Reading, registry *supervise.Registry, groups *cgroup.Tree, log *slog.Logger) (*servers, error) {
 	if name != job.EngineMarker || c.Marker.Generation == "1" || c.Marker.Bare {
 		return nil, nil
 	}
-	m := maker{config: c, cache: cache, invite: invite, registry: registry, log: log}
+	m := maker{config: c, cache: cache, invite: invite, registry: registry, groups: groups, log: log}
 	all := &servers{belong: map[int]int{}}
 	var err error
 	if all.layout, err = m.server("layout", c.Marker.Layout, m.python("layout"), schedule.Guest{Bytes: layoutGPU, Host: layoutHost, Beside: besideGPU}, layoutTry); err != nil {

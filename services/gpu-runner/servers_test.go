@@ -88,25 +88,24 @@ func TestARangeThatServersDieOfIsASuspect(t *testing.T) {
 	p.engine.servers = &servers{layout: layout}
 	p.run()
 	path := p.document("it", slowThenBad()...)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { // the server goes whenever a range is in work, and comes back
-		for ctx.Err() == nil {
-			epoch := layout.Snapshot().Epoch
-			if p.device().Jobs == 1 {
-				away.Store(true)
-				for ctx.Err() == nil && layout.Snapshot().State == supervise.Idle {
-					time.Sleep(time.Millisecond)
-				}
-				away.Store(false)
-				for ctx.Err() == nil && layout.Snapshot().Epoch == epoch {
-					time.Sleep(time.Millisecond)
-				}
-			}
-			time.Sleep(time.Millisecond)
+	over := make(chan *outcome, 1)
+	go func() { over <- p.convert(path, 11) }()
+	var o *outcome
+	ended := func() bool {
+		select {
+		case o = <-over:
+		default:
 		}
-	}()
-	o := p.convert(path, 11)
+		return o != nil
+	}
+	for o == nil { // the server goes whenever a range is in work, and comes back
+		epoch := layout.Snapshot().Epoch
+		pipelinetest.Eventually(t, "a range is in work", func() bool { return ended() || p.device().Jobs == 1 })
+		away.Store(true)
+		pipelinetest.Eventually(t, "the server is missed", func() bool { return layout.Snapshot().State != supervise.Idle })
+		away.Store(false)
+		pipelinetest.Eventually(t, "the server is back", func() bool { return layout.Snapshot().Epoch != epoch })
+	}
 	if !o.seen(failure.Crash) {
 		t.Errorf("failed as %v, tried %v", o.classes, o.tries)
 	}
@@ -185,7 +184,7 @@ func TestServersFollowFromTheConfiguration(t *testing.T) {
 		"on the CPU":            {marker: MarkerConfig{Generation: "2", VLMServer: vlmLlamaCPP}, names: "layout ocr-error vlm", capacity: 1},
 		"the model elsewhere":   {marker: MarkerConfig{Generation: "2", VLM: "http://h/v1", VLMParallel: 24}, names: "layout ocr-error vlm", capacity: 3},
 	} {
-		s, err := newServers("marker", Config{Marker: c.marker}, t.TempDir(), nil, c.gpus, nil, telemetry.Discard())
+		s, err := newServers("marker", Config{Marker: c.marker}, t.TempDir(), nil, c.gpus, nil, nil, telemetry.Discard())
 		if err != nil {
 			t.Fatal(err)
 		}

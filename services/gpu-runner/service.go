@@ -19,6 +19,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -31,7 +32,11 @@ type Config struct {
 	TimeoutBase time.Duration `name:"range-timeout" env:"PDFMILL_RANGE_TIMEOUT" default:"0" help:"Work time a range may take, whatever its length …; 0: by the engine: text and ocr 30s, marker 10m (2m where it reads nothing)."`
 	TimeoutPage time.Duration `name:"page-timeout" env:"PDFMILL_PAGE_TIMEOUT" default:"0" help:"… and for each of its pages on top; 0: text 5s, ocr and marker 1m (10s where it reads nothing)."`
 	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"0" help:"Time a worker may go without a sign of progress; 0: text 30s, ocr 1m, marker 11m (2m where it reads nothing)."`
-	MemoryLimit int64         `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" default:"2147483648" help:"Bytes of data that a worker of the text engine may have (RLIMIT_DATA); 0: no limit."`
+	Cgroup      string        `name:"cgroup" env:"PDFMILL_CGROUP" default:"auto" help:"Folder of the kernel's control groups below which each worker gets one of its own, with limits that hold for what it starts, too; auto: the service's own where systemd has delegated it (Delegate=); none."`
+
+	// WorkerMemory overrides workerMemory by engine.
+	WorkerMemory map[string]int64 `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" mapsep:"," placeholder:"ENGINE=BYTES" help:"Bytes of host memory that a worker of an engine may have; 0: no limit; default: text=2147483648,ocr=4294967296,marker=17179869184. On a GPU it takes a control group."`
+
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Workers that get no network and no way to more privileges: auto: those of engines that need neither GPU nor servers (a driver may want a helper with the set-user-ID bit); all; or none."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
@@ -61,6 +66,11 @@ func (c Config) Validate() error {
 	if c.Workers < 0 {
 		faults = append(faults, fmt.Errorf("workers is %d: it can't be negative", c.Workers))
 	}
+	for engine, bytes := range c.WorkerMemory {
+		if _, known := workerMemory[engine]; !known || bytes < 0 {
+			faults = append(faults, fmt.Errorf("worker-memory is %s=%d: name an engine and bytes, like text=2147483648", engine, bytes))
+		}
+	}
 	if _, err := c.allocator(); err != nil {
 		faults = append(faults, err)
 	}
@@ -85,6 +95,7 @@ type Service struct {
 	platform  lifecycle.Platform
 	engines   map[string]*engine
 	scheduler *schedule.Scheduler
+	groups    *cgroup.Tree  // nil: workers get no control groups of their own
 	gpus      devices.Meter // nil: none
 	pressure  pressure
 	sources   *sources
@@ -106,9 +117,12 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openGroups(); err != nil {
+		return nil, err
+	}
 	s.scheduler = schedule.New(schedule.Config{GPU: s.gpus, IdleUnload: c.IdleUnload, Store: p.Broker, Metrics: p.Metrics, Log: s.log})
 	for _, name := range c.Serve {
-		e, err := newEngine(name, c, p.Cache, s.scheduler, readings, s.log)
+		e, err := newEngine(name, c, p.Cache, s.scheduler, readings, s.groups, s.log)
 		if err != nil {
 			return nil, err
 		}
@@ -146,6 +160,32 @@ func (s *Service) openGPUs() ([]devices.Reading, error) {
 		return nil, errors.Join(err, s.gpus.Close())
 	}
 	return readings, nil
+}
+
+// openGroups finds where workers get control groups of their own, and removes those that a former run has left there; without such a place one line says so, and
+// workers have the limits of processes.
+func (s *Service) openGroups() error {
+	if s.config.Cgroup == "none" {
+		return nil
+	}
+	groups, err := cgroup.Open(context.Background(), s.config.Cgroup)
+	switch {
+	case err != nil && s.config.Cgroup != cgroup.Auto:
+		return err
+	case errors.Is(err, cgroup.ErrNotDelegated):
+		s.log.Info("workers get no control groups of their own, only the limits of processes", "reason", err)
+		return nil
+	case err != nil:
+		s.log.Warn("workers get no control groups of their own, only the limits of processes", "reason", err)
+		return nil
+	}
+	s.groups = groups
+	if n, err := groups.Sweep(); err != nil {
+		return err
+	} else if n > 0 {
+		s.log.Warn("removed control groups of a former run, with what still ran in them", "groups", n)
+	}
+	return nil
 }
 
 // Name implements lifecycle.Service.

@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup/cgrouptest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices/devicestest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
@@ -42,6 +43,7 @@ var table = []row{
 	{"oom", 2, failure.OOM, event.PageDegraded, 0, false, 4},
 	{"oom-large-batch", 2, failure.OOM, event.PageOK, 0, false, 4},
 	{"host-oom", 1, failure.HostOOM, event.PageDegraded, 4, false, 4},
+	{"hog", 1, failure.HostOOM, event.PageDegraded, 4, false, 4}, // where there are control groups
 	{"model-bug", 3, failure.ModelBug, event.PageDegraded, 0, false, 1},
 	{"model-bug!", 1, failure.ModelBug, "model-bug", 0, false, 1},
 	{"engine-error", 2, failure.EngineError, event.PageDegraded, 0, false, 2},
@@ -54,7 +56,14 @@ var table = []row{
 func TestEachFailureCostsItsPage(t *testing.T) {
 	t.Run("gpusim", func(t *testing.T) {
 		p := newPlant(t, func(c *Config, _ *schedule.Config) { c.Silence, c.Workers = 4*time.Second, 1 }, gpusim.DeviceConfig{Total: 24 * gib})
-		keepsTable(p, func(row) bool { return true })
+		keepsTable(p, func(r row) bool { return r.fault != "hog" })
+	})
+	t.Run("control groups", func(t *testing.T) {
+		dir, _ := cgrouptest.Folder(t)
+		p := newPlant(t, func(c *Config, _ *schedule.Config) {
+			c.Workers, c.Cgroup, c.WorkerMemory = 1, dir, map[string]int64{engineSim: 200 * mib}
+		}, gpusim.DeviceConfig{Total: 24 * gib})
+		keepsTable(p, func(r row) bool { return r.fault == "hog" || r.fault == "killed" })
 	})
 	if devicestest.CardPython() != "" {
 		t.Run("torch", func(t *testing.T) {

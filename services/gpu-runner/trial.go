@@ -49,7 +49,7 @@ func (t *Trial) start(ctx context.Context, name string, c Config, cache string, 
 	anywhere := func(context.Context, schedule.Guest) (schedule.Stay, error) {
 		return schedule.Stay{Device: first, End: func() {}}, nil
 	}
-	if t.servers, err = newServers(name, c, cache, anywhere, gpus, registry, log); err != nil {
+	if t.servers, err = newServers(name, c, cache, anywhere, gpus, registry, nil, log); err != nil {
 		return err
 	}
 	t.servers.start()

@@ -243,6 +243,9 @@ func (c *child) bear() {
 	cmd.Env = append(os.Environ(), Variable+"="+grandchild)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{c.requests, c.out, ready}
+	if c.Stray {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
 	if err := cmd.Start(); err != nil {
 		os.Exit(2)
 	}

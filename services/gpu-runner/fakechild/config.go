@@ -79,6 +79,8 @@ type Config struct {
 	// PIDFile, as is the child's own.
 	Grandchild bool
 	PIDFile    string
+	// Stray has the grandchild leave the group, for a session of its own.
+	Stray bool
 }
 
 // Env is the environment entry that makes a test binary this child.

@@ -15,9 +15,11 @@ type Command struct {
 	Args []string // without the program's name
 	Env  []string // NAME=value; see Environment
 	Dir  string   // working directory; "" is "/"
-	// Memory is how many bytes of data the program may have (RLIMIT_DATA: its heap and private mappings); 0: as many as it likes. It is none for
-	// programs that use a GPU, which map far more than they use.
+	// Memory is how many bytes of memory the program and its children may use together, which takes a control group; 0: as many as they like.
 	Memory int64
+	// Data is how many bytes of data the program may have (RLIMIT_DATA: its heap and private mappings); 0: as many as it likes. It is none for
+	// programs that use a GPU, which map far more than they use.
+	Data int64
 	// Confined takes the network and every way to more privileges from the process.
 	Confined bool
 }

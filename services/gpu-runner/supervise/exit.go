@@ -18,7 +18,8 @@ type Exit struct {
 	Code        int            // exit status; -1 after a signal
 	Signal      syscall.Signal // 0: none
 	CoreDumped  bool
-	OutOfMemory bool // the kernel killed it for memory
+	OutOfMemory bool  // the kernel killed it for memory
+	Bound       int64 // bytes that it might have, when it was killed for going beyond; 0: the service or the machine had too little
 }
 
 func exitOf(state *os.ProcessState) *Exit {
@@ -31,6 +32,8 @@ func exitOf(state *os.ProcessState) *Exit {
 
 func (e *Exit) Error() string {
 	switch {
+	case e.OutOfMemory && e.Bound > 0:
+		return fmt.Sprintf("the kernel killed the worker because it needed more memory than the %d MiB that it may have", e.Bound>>20)
 	case e.OutOfMemory:
 		return "the kernel killed the worker because memory ran out"
 	case e.Signal != 0 && e.CoreDumped:

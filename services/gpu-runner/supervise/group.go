@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
 
@@ -32,14 +33,30 @@ func isolate(cmd *exec.Cmd) {
 }
 
 // expendable bounds what a child may use and offers it to the kernel first. Best effort: the service works without. There is no limit on address
-// space here, because a CUDA process reserves far more of it than it uses. memory is that of Command.
-func expendable(pid int, memory int64) {
-	if memory > 0 {
-		_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(memory), Max: uint64(memory)}, nil) //nolint:gosec // it is positive
+// space here, because a CUDA process reserves far more of it than it uses. data is that of Command.
+func expendable(pid int, data int64) {
+	if data > 0 {
+		_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(data), Max: uint64(data)}, nil) //nolint:gosec // it is positive
 	}
 	_ = os.WriteFile(procPath(pid, "oom_score_adj"), []byte(strconv.Itoa(oomScore)), 0)
 	_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: maxFiles, Max: maxFiles}, nil)
 	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) // a core of a GPU process is many gigabytes
+}
+
+// ownGroup makes a child's control group; without one it has only the limits of expendable.
+func ownGroup(groups *cgroup.Tree, memory int64, log *slog.Logger) *cgroup.Group {
+	group, err := groups.New(memory)
+	if err != nil {
+		log.Warn("a process starts without a control group of its own", "error", err)
+	}
+	return group
+}
+
+// endControlGroup also ends what has left the process group.
+func endControlGroup(group *cgroup.Group, log *slog.Logger) {
+	if err := group.Remove(); err != nil {
+		log.Error("a control group stays behind", "error", err)
+	}
 }
 
 // killGroup must not be called once the leader is reaped.

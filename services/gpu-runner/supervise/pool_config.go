@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
 
@@ -42,7 +43,8 @@ type PoolConfig struct {
 
 	Log      *slog.Logger
 	OOM      *OOMCounter
-	Registry *Registry // stale workers found in it are ended at Start; nil: none are
+	Registry *Registry    // stale workers found in it are ended at Start; nil: none are
+	Groups   *cgroup.Tree // each process gets a control group of its own; nil: none does
 }
 
 // Launch is one start of a worker.

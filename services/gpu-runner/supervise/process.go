@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
 
@@ -31,8 +32,9 @@ type Config struct {
 	HelloTimeout time.Duration // from the start to hello; default 60 s (a cold import of torch from a slow disk)
 	LoadTimeout  time.Duration // from hello to ready; default 10 min (a first start may fetch models)
 	Log          *slog.Logger
-	OOM          *OOMCounter // nil: a SIGKILL that we didn't send is always a crash
-	Registry     *Registry   // nil: the worker isn't recorded
+	OOM          *OOMCounter  // for workers without a control group; nil: a SIGKILL that we didn't send is always a crash
+	Registry     *Registry    // nil: the worker isn't recorded
+	Groups       *cgroup.Tree // nil: the worker gets no control group of its own
 }
 
 // Info is what a worker said of itself.
@@ -50,6 +52,7 @@ type Process struct {
 	info Info
 
 	cmd      *exec.Cmd
+	group    *cgroup.Group // nil: none
 	token    string
 	requests *os.File // we write, the child reads as descriptor 3
 	replies  *os.File // the child writes as descriptor 4, we read
@@ -246,8 +249,9 @@ func (p *Process) own(started chan<- error) {
 			return
 		}
 	}
-	if err := p.cmd.Start(); err != nil {
-		started <- err
+	p.group = ownGroup(p.cfg.Groups, p.cfg.Command.Memory, p.cfg.Log)
+	if err := p.group.Start(p.cmd); err != nil {
+		started <- errors.Join(err, p.group.Remove())
 		return
 	}
 	defer close(p.done)
@@ -255,7 +259,7 @@ func (p *Process) own(started chan<- error) {
 	p.info.PID, p.info.StartedAt = pid, time.Now()
 	p.log = p.cfg.Log.With("worker", p.cfg.Name, "pid", pid)
 	p.writer = protocol.NewWriter(p.requests)
-	expendable(pid, p.cfg.Command.Memory)
+	expendable(pid, p.cfg.Command.Data)
 	if err := p.cfg.Registry.remember(pid, p.token); err != nil {
 		p.log.Warn("this worker can't be found by a later run", "error", err)
 	}
@@ -269,6 +273,7 @@ func (p *Process) own(started chan<- error) {
 	awaitExit(pid)
 	endGroup(pid, p.log)
 	p.reap()
+	endControlGroup(p.group, p.log)
 
 	// Nobody of the group writes any more. What is in the pipes is still read: the last words matter most.
 	_ = p.requests.Close()
@@ -294,7 +299,11 @@ func (p *Process) reap() {
 	p.reaped = true
 	p.exit = exitOf(p.cmd.ProcessState)
 	if p.cause == nil && p.exit.Signal == syscall.SIGKILL {
-		p.exit.OutOfMemory = p.cfg.OOM.Claim()
+		if p.group != nil {
+			p.exit.OutOfMemory, p.exit.Bound = p.group.OutOfMemory()
+		} else {
+			p.exit.OutOfMemory = p.cfg.OOM.Claim()
+		}
 	}
 	p.log.Debug("worker gone", "exit", p.exit.Error())
 }

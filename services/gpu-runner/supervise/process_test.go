@@ -172,7 +172,7 @@ func TestStartRefusesWhatMustNotRun(t *testing.T) {
 
 func TestAWorkerIsBounded(t *testing.T) {
 	cfg := config(fakechild.Config{})
-	cfg.Command.Memory = 1 << 40
+	cfg.Command.Data = 1 << 40
 	limits := func(p *Process) string {
 		raw, err := os.ReadFile(procPath(p.Info().PID, "limits"))
 		if err != nil {
@@ -186,7 +186,7 @@ func TestAWorkerIsBounded(t *testing.T) {
 			t.Errorf("no %q in %s", line, bounded)
 		}
 	}
-	cfg.Command.Memory = 0
+	cfg.Command.Data = 0
 	if l := limits(start(t, cfg)); !strings.Contains(l, "Max data size unlimited") {
 		t.Errorf("bounded although nobody asked: %s", l)
 	}

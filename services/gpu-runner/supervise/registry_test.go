@@ -15,10 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 )
 
-// doomed is the environment variable that makes the test binary a service that will be killed: "PIDFILE REGISTRY".
+// doomed is the environment variable that makes the test binary a service that will be killed: "PIDFILE REGISTRY CGROUPS", the last of which may be empty.
 const doomed = "SUPERVISE_DOOMED_PARENT"
 
 // becomeDoomedParent keeps a pool with a registry until somebody kills it.
@@ -27,14 +28,22 @@ func becomeDoomedParent() {
 	if !ordered {
 		return
 	}
-	pids, dir, _ := strings.Cut(order, " ")
+	words := strings.Split(order, " ")
+	pids, dir, grouped := words[0], words[1], words[2]
 	log := slog.New(slog.DiscardHandler)
+	var groups *cgroup.Tree
+	if grouped != "" {
+		var err error
+		if groups, err = cgroup.Open(context.Background(), grouped); err != nil {
+			panic(err)
+		}
+	}
 	r, err := NewRegistry(dir, log)
 	if err != nil {
 		panic(err)
 	}
-	p := NewPool(PoolConfig{Engine: "null", Workers: 2, Log: log, Registry: r, Launch: func(context.Context, Launch) (Command, error) {
-		return command(fakechild.Config{PIDFile: pids, Grandchild: true, HangOnStop: true}), nil
+	p := NewPool(PoolConfig{Engine: "null", Workers: 2, Log: log, Registry: r, Groups: groups, Launch: func(context.Context, Launch) (Command, error) {
+		return command(fakechild.Config{PIDFile: pids, Grandchild: true, Stray: grouped != "", HangOnStop: true}), nil
 	}})
 	if err := p.Start(context.Background()); err != nil {
 		panic(err)
@@ -45,8 +54,9 @@ func becomeDoomedParent() {
 	select {}
 }
 
-// killed starts a service with two workers and their grandchildren, kills it the hard way, and returns what it left.
-func killed(t *testing.T) (pids string, dir string) {
+// killed starts a service with two workers and their grandchildren, kills it the hard way, and returns what it left. With a folder of control groups its workers are in
+// some, and the grandchildren are strays.
+func killed(t *testing.T, grouped string) (pids string, dir string) {
 	t.Helper()
 	pids, dir = inDir(t, "pids"), filepath.Join(t.TempDir(), "workers")
 	self, err := os.Executable()
@@ -54,7 +64,7 @@ func killed(t *testing.T) (pids string, dir string) {
 		t.Fatal(err)
 	}
 	parent := exec.Command(self)
-	parent.Env = append(os.Environ(), doomed+"="+pids+" "+dir)
+	parent.Env = append(os.Environ(), doomed+"="+pids+" "+dir+" "+grouped)
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +85,7 @@ func killed(t *testing.T) (pids string, dir string) {
 }
 
 func TestNoWorkerOutlivesAKilledService(t *testing.T) {
-	pids, dir := killed(t)
+	pids, dir := killed(t, "")
 	// The kernel ends the workers themselves. Each wrote its own pid before that of its grandchild, and only the workers are leaders.
 	var workers, others []int
 	for _, pid := range pidsIn(t, pids) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 )
 
 // ServerConfig says how to run a shared inference server: one long-lived child that workers are clients of, or somebody else's that is only watched.
@@ -44,7 +45,8 @@ type ServerConfig struct {
 	Restart RestartPolicy
 
 	Log      *slog.Logger
-	Registry *Registry // nil: the server isn't recorded
+	Registry *Registry    // nil: the server isn't recorded
+	Groups   *cgroup.Tree // nil: it gets no control group of its own
 }
 
 // Try is a request whose answer must have status 200 within Timeout.
@@ -416,25 +418,25 @@ func (c *serverChild) start(command Command) error {
 	cmd.Stdout, cmd.Stderr = outputIn, outputIn
 	isolate(cmd)
 	started := make(chan error, 1)
-	go c.own(cmd, token, output, outputIn, started)
+	go c.own(cmd, command, token, output, outputIn, started)
 	return <-started
 }
 
 // own starts the process and stays on its thread until it is gone, for the reason that Process.own gives.
-func (c *serverChild) own(cmd *exec.Cmd, token string, output, outputIn *os.File, started chan<- error) {
+func (c *serverChild) own(cmd *exec.Cmd, command Command, token string, output, outputIn *os.File, started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer output.Close()
-	err := cmd.Start()
+	group := ownGroup(c.cfg.Groups, command.Memory, c.cfg.Log)
+	err := group.Start(cmd)
 	_ = outputIn.Close()
 	if err != nil {
-		started <- err
+		started <- errors.Join(err, group.Remove())
 		return
 	}
 	defer close(c.done)
 	c.pid = cmd.Process.Pid
 	log := c.cfg.Log.With("server", c.cfg.Name, "pid", c.pid)
-	expendable(c.pid, 0)
+	expendable(c.pid, command.Data)
 	if err := c.cfg.Registry.remember(c.pid, token); err != nil {
 		log.Warn("this server can't be found by a later run", "error", err)
 	}
@@ -447,7 +449,11 @@ func (c *serverChild) own(cmd *exec.Cmd, token string, output, outputIn *os.File
 	c.mu.Lock()
 	_ = cmd.Wait() // the status says more than the error
 	c.reaped, c.exit = true, exitOf(cmd.ProcessState)
+	if c.exit.Signal == syscall.SIGKILL {
+		c.exit.OutOfMemory, c.exit.Bound = group.OutOfMemory()
+	}
 	c.mu.Unlock()
+	endControlGroup(group, log)
 	_ = output.SetReadDeadline(time.Now().Add(drainTime))
 	reader.Wait()
 }

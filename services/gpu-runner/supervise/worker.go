@@ -203,7 +203,7 @@ func (p *Pool) launch(w *worker, room Room, visible bool) (*Process, error) {
 	if err == nil {
 		proc, err = Start(ctx, Config{
 			Name: w.name, Command: command, Engine: p.cfg.Engine, HelloTimeout: p.cfg.HelloTimeout, LoadTimeout: p.cfg.LoadTimeout,
-			Log: p.cfg.Log, OOM: p.cfg.OOM, Registry: p.cfg.Registry,
+			Log: p.cfg.Log, OOM: p.cfg.OOM, Registry: p.cfg.Registry, Groups: p.cfg.Groups,
 		})
 	}
 	if err == nil {

@@ -190,6 +190,9 @@ def _die(fault: str) -> None:
             os._exit(9)
         case "silent":
             time.sleep(3600)
+        case "hog":  # real memory, until the kernel has had enough; where nothing bounds it, this does
+            hoard = [b"\x01" * (16 << 20) for _ in range(256)]
+            raise MemoryError(f"nobody minds {len(hoard)} blocks")
 
 
 def _fail(fault: str, number: int) -> None:
