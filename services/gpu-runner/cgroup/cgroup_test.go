@@ -62,7 +62,7 @@ func run(t *testing.T, g *Group, script string) (printed string, state *os.Proce
 	t.Helper()
 	var out strings.Builder
 	cmd := exec.Command("/bin/sh", "-c", script)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", &out, &out
 	done := make(chan error)
 	go func() {
 		done <- onThread(func() error {

@@ -43,7 +43,7 @@ func (l *Ledger) Evict() []Eviction {
 // other's workers before those have done anything.
 func (l *Ledger) makeRoom(w *waiting) []Eviction {
 	a := l.destination(w)
-	if a == nil || (!l.due(w) && a.jobs() > 0) {
+	if a == nil || (!l.due(w) && (a.jobs() > 0 || l.begins(a))) {
 		return nil
 	}
 	if by := l.claims()[a]; by != nil && by != w {
@@ -67,6 +67,17 @@ func (l *Ledger) makeRoom(w *waiting) []Eviction {
 	others := slices.DeleteFunc(a.idle(), func(h *holder) bool { return h == keep })
 	w.overtaken, w.claim = max(w.overtaken, l.policy.Overtakes[w.Lane]), a
 	return a.evict(others, missing, fmt.Sprintf("job %s needs %s on %s", w.ID, Size(need), a.ID))
+}
+
+// begins reports whether a job can start on one of a device's idle workers now.
+func (l *Ledger) begins(a *account) bool {
+	claims := l.claims()
+	return slices.ContainsFunc(a.idle(), func(h *holder) bool {
+		return slices.ContainsFunc(l.queue, func(w *waiting) bool {
+			at, _, _ := l.place(w, []string{h.name}, claims)
+			return at != nil
+		})
+	})
 }
 
 // destination is the device for which w waits: the one it has claimed, else one where its pool has a worker, else the best.

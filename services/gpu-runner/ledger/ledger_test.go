@@ -390,3 +390,21 @@ func TestNobodyIsEvictedForAJobWhoseTurnItIsNot(t *testing.T) {
 		}
 	}
 }
+
+// A worker that was just loaded does the job that waits for it before it is sent away for one that needs the whole device and isn't due.
+func TestALoadedWorkerDoesItsJobBeforeItGoes(t *testing.T) {
+	l := one(12, 0)
+	loaded(t, l, 4, "q", "new")
+	l.Wait(Job{ID: "whole", Pool: "p", Lane: Bulk, Need: fixed(8), Resident: 4})
+	l.Wait(Job{ID: "small", Pool: "q", Lane: Suspect, Need: fixed(1), Resident: 4})
+	if out := l.Evict(); len(out) != 0 {
+		t.Errorf("%v, before it has done anything", out)
+	}
+	if got := next(t, l, "q", "new"); got != "small@new" {
+		t.Errorf("%q", got)
+	}
+	l.Finish("small")
+	if out := l.Evict(); len(out) != 1 || out[0].Worker != "new" {
+		t.Errorf("%v: nothing waits for it any more", out)
+	}
+}
