@@ -1,10 +1,15 @@
 package gpurunner
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/gpusim"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
@@ -36,6 +41,47 @@ func TestEveryWorkerHasALimitOfMemory(t *testing.T) {
 			t.Errorf("%v: %v", wrong, err)
 		}
 	}
+}
+
+// A worker is told its one device and its share of the cores; only where a suspect's stack matters does each kernel wait, and what crashes PyTorch is refused.
+func TestWhatAWorkerIsToldOfItsDevice(t *testing.T) {
+	c := Config{AllocConf: "expandable_segments:True"}
+	for _, isolated := range []bool{false, true} {
+		env := command(engineSim, c, "/cache", "/python", supervise.Launch{Device: "GPU-1", Isolated: isolated}, 1<<20, addresses{}).Env
+		for _, entry := range []string{"CUDA_VISIBLE_DEVICES=GPU-1", "TORCH_DEVICE=cuda", "OMP_NUM_THREADS=1", "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"} {
+			if !slices.Contains(env, entry) {
+				t.Errorf("no %s in %v", entry, env)
+			}
+		}
+		if slices.Contains(env, "CUDA_LAUNCH_BLOCKING=1") != isolated {
+			t.Errorf("isolated %t: %v", isolated, env)
+		}
+	}
+	c.AllocConf += ",max_split_size_mb:128"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "together crash PyTorch") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Health is what was seen: a worker whose device no longer answers says so, whatever the process thinks of itself.
+func TestHealthIsWhatWasSeen(t *testing.T) {
+	p := newPlant(t, func(c *Config, _ *schedule.Config) { c.Workers, c.ProbeEvery = 1, 20*time.Millisecond }, gpusim.DeviceConfig{Total: 24 * gib})
+	if w := p.workers()[0]; w.Status != "ok" || !w.ModelLoaded || !w.GPUAvailable {
+		t.Errorf("loaded: %+v", w)
+	}
+	pipelinetest.Eventually(t, "its probe is told", func() bool { probe := p.workers()[0].LastProbe; return probe != nil && probe.OK })
+	client, err := gpusim.Dial(t.Context(), p.config.GPUSim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Do(gpusim.Request{Op: gpusim.OpSet, Device: "sim-0", Fault: gpusim.FaultLost}); err != nil {
+		t.Fatal(err)
+	}
+	pipelinetest.Eventually(t, "neither model nor GPU is claimed", func() bool {
+		w := p.workers()[0]
+		return w.Status != "ok" && !w.ModelLoaded && !w.GPUAvailable && w.LastError != ""
+	})
 }
 
 // A folder that somebody names must be one; that systemd has delegated none is no fault.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/predict"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -23,7 +24,13 @@ type desk struct {
 
 func newDesk(t *testing.T, metrics prometheus.Registerer) *desk {
 	t.Helper()
-	s := New(Config{GPU: cards{&card{id: "card-0", total: 24 * gib}}, Host: hostMemory{}, Metrics: metrics, Log: slog.New(slog.DiscardHandler)})
+	return newDeskWith(t, Config{Metrics: metrics})
+}
+
+func newDeskWith(t *testing.T, c Config) *desk {
+	t.Helper()
+	c.GPU, c.Host, c.Log = cards{&card{id: "card-0", total: 24 * gib}}, hostMemory{}, slog.New(slog.DiscardHandler)
+	s := New(c)
 	admitter, rooms := s.Add(Engine{Name: engineName, GPU: true, Prior: predict.Prior{Resident: resident, Base: reservation, Most: 2 * reservation}})
 	s.Measure(t.Context())
 	room, err := rooms.Enter(t.Context(), supervise.Place{Name: "w"})
@@ -90,6 +97,30 @@ func TestAJobWhoseWorkerHasLeftTheBooksIsNotForgotten(t *testing.T) {
 	}
 	if why := d.e.Why(supervise.View{}, w); !strings.Contains(why, "no worker of null is loaded") {
 		t.Errorf("%q", why)
+	}
+}
+
+// What conversions were seen to take is known to the next process: it is in JetStream.
+func TestWhatWasLearnedSurvivesARestart(t *testing.T) {
+	broker, _ := pipelinetest.NATS(t)
+	before := newDeskWith(t, Config{Store: broker})
+	key := predict.Key{Engine: engineName, Version: before.e.version, Model: "scripted", Scale: 1}
+	prior := before.s.predictor.Need(key, predict.Size{Pages: 1})
+	for seq := range uint64(50) {
+		before.wait(seq + 1)
+		before.e.Finished(before.next(t), supervise.Grant{}, supervise.Usage{
+			Ready: protocol.Memory{DeviceReserved: resident}, Peak: protocol.Peak{PeakDevice: resident + reservation/8},
+		}, nil)
+	}
+	learned := before.s.predictor.Need(key, predict.Size{Pages: 1})
+	if learned.Usual >= prior.Usual {
+		t.Fatalf("nothing was learned: %d, then %d", prior.Usual, learned.Usual)
+	}
+	before.s.remember(t.Context())
+	after := newDeskWith(t, Config{Store: broker})
+	after.s.recall(t.Context())
+	if got := after.s.predictor.Need(key, predict.Size{Pages: 1}); got != learned {
+		t.Errorf("%+v after a restart, %+v before", got, learned)
 	}
 }
 

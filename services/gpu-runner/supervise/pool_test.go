@@ -187,8 +187,11 @@ func TestACrashCostsOneJobAndTheWorkerComesBack(t *testing.T) {
 }
 
 func TestAnOOMIsFollowedByAProbe(t *testing.T) {
-	for _, sick := range []bool{false, true} {
-		cfg, pids := children(t, fakechild.Config{ProbeFails: sick, OnFile: map[string]fakechild.Fault{"big.pdf": {Error: "oom", ContextIntact: true}}}, 1)
+	oom := fakechild.Fault{Error: "oom", ContextIntact: true}
+	for _, child := range []fakechild.Config{{}, {ProbeFails: true}, {At: faults{fakechild.AtProbe: oom}}} { // the last runs out of memory again
+		sick := child.ProbeFails || child.At != nil
+		child.OnFile = map[string]fakechild.Fault{"big.pdf": oom}
+		cfg, pids := children(t, child, 1)
 		p := startPool(t, cfg, pids)
 		if _, err := p.Convert(t.Context(), job(t, "c-1", "big.pdf")); failure.ClassOf(err, "") != failure.OOM {
 			t.Fatal(err)
