@@ -97,6 +97,7 @@ fuzz:
 	cd services/validator && $(GO) test -run '^$$' -fuzz '^FuzzDocument$$' -fuzztime $(or $(FUZZTIME),1200x) . && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzBytes$$' -fuzztime $(or $(FUZZTIME),10000x) . && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzMeter$$' -fuzztime $(or $(FUZZTIME),100000x) ./sandbox
+	cd services/gpu-runner && $(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(or $(FUZZTIME),100000x) ./protocol
 	cd pipeline && $(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(or $(FUZZTIME),300000x) ./pages && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzOptions$$' -fuzztime $(or $(FUZZTIME),100000x) ./job && \
 	  $(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(or $(FUZZTIME),100000x) ./event

@@ -42,6 +42,7 @@ func measureCheck(ctx context.Context, r *rig, result *Result) error {
 	cores := strconv.Itoa(runtime.NumCPU())
 	ours, bare := Series{Label: "pdfmill check, all safety on", Unit: "files/s"}, Series{Label: "native PDFium", Unit: "files/s"}
 	cost, bareCost := Series{Label: "processor time of pdfmill check, a file", Unit: "ms"}, Series{Label: "processor time of native PDFium, a file", Unit: "ms"}
+	busy, bareBusy := Series{Label: "cores that pdfmill check keeps busy", Unit: "cores"}, Series{Label: "cores that native PDFium keeps busy", Unit: "cores"}
 	var mine, native opened
 	for range r.times(5, 1) {
 		if native, err = r.open(ctx, r.python, script, cores, folder); err != nil {
@@ -54,10 +55,12 @@ func measureCheck(ctx context.Context, r *rig, result *Result) error {
 		bare.add(float64(native.Files) / native.seconds)
 		cost.add(mine.cpu / float64(mine.Files) * 1000)
 		bareCost.add(native.cpu / float64(native.Files) * 1000)
+		busy.add(mine.cpu / mine.seconds)
+		bareBusy.add(native.cpu / native.seconds)
 	}
 	ratio := ours.over("pdfmill check ÷ native", bare)
 	result.Inputs = fmt.Sprintf("%d files (those of the corpus that are not exotic: native PDFium has no bounds), opened, every page counted, loaded and its text counted; %s processes each", files, cores)
-	result.Series = []Series{ratio, ours, bare, bareCost.over("processor time, native ÷ pdfmill check", cost), cost, bareCost}
+	result.Series = []Series{ratio, ours, bare, bareCost.over("processor time, native ÷ pdfmill check", cost), cost, bareCost, busy, bareBusy}
 	result.Reached = ratio.median() >= 0.4
 	result.note("good files: %d, native %d; pages loaded: %d, native %d", mine.OK, native.OK, mine.Pages, native.Pages)
 	result.note("the start of the processes counts on both sides")

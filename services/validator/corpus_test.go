@@ -236,6 +236,53 @@ func TestTheHostStaysSmallUnderManyBombs(t *testing.T) {
 	}
 }
 
+// A document of two gigabytes costs neither the host nor the sandbox more memory than a small one: what is needed of it is read where it lies.
+func TestALargeFileIsNotHeld(t *testing.T) {
+	const size, held, growth = 1<<31 - 1, 32 << 20, 16 << 20 // bytes
+	path := filepath.Join(t.TempDir(), "large.pdf")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	objects := []string{
+		"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/Parent 2 0 R" + page(300, 100, 4) + ">>",
+		"<</Length 38>>stream\nBT /F1 12 Tf 10 50 Td (Hello, mill) Tj ET\nendstream",
+	}
+	head, table := "%PDF-1.7\n", "xref\n0 6\n0000000000 65535 f \n"
+	for i, body := range objects {
+		table += fmt.Sprintf("%010d 00000 n \n", len(head))
+		head += fmt.Sprintf("%d 0 obj%s endobj\n", i+1, body)
+	}
+	table += fmt.Sprintf("%010d 00000 n \n", len(head))
+	const room = 1000 // for the end
+	hole := int64(size - len(head) - room)
+	head += fmt.Sprintf("5 0 obj<</Length %d>>stream\n", hole)
+	at := int64(len(head)) + hole // a hole in the file, which takes no room on the disk
+	tail := "\nendstream endobj\n"
+	tail += fmt.Sprintf("%strailer<</Root 1 0 R/Size 6>>\nstartxref\n%d\n%%%%EOF\n", table, at+int64(len(tail)))
+	for offset, text := range map[int64]string{0: head, at: tail} {
+		if _, err := out.WriteAt([]byte(text), offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inspector := newInspector(t, patient())
+	if err := inspector.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	found, err := inspector.Inspect(t.Context(), validator.Request{Path: path, Thumbnail: 320})
+	if err != nil || found.Facts.LoadablePages != 1 || found.Facts.Chars != 11 || found.Memory > held {
+		t.Errorf("%d pages, %d characters, %d bytes in the sandbox (bound %d), %v", found.Facts.LoadablePages, found.Facts.Chars, found.Memory, held, err)
+	}
+	runtime.ReadMemStats(&now)
+	if grown := int64(now.Sys) - int64(before.Sys); grown > growth {
+		t.Errorf("the host grew by %d bytes, the bound is %d", grown, growth)
+	}
+}
+
 func TestLimitsOfADocumentAreNamed(t *testing.T) {
 	limits := validator.DefaultLimits()
 	limits.MaxPages, limits.MaxBytes = 3, 1000
