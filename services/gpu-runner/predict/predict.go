@@ -191,10 +191,12 @@ func scaled(n ledger.Need, scale float64) ledger.Need {
 // Observe tells what a conversion has used at most, beside its worker's resident memory.
 func (p *Predictor) Observe(k Key, s Size, bytes int64) { p.cell(k, s).add(max(bytes, 0)) }
 
-// OutOfMemory tells that what was reserved for a conversion was not enough.
+// OutOfMemory tells that what was reserved for a conversion was not enough. Where that was more than the engine is believed to need at most, it teaches nothing: with the
+// margin on top each such error would raise the next reservation, up to the whole device. What really takes more is seen when it is done.
 func (p *Predictor) OutOfMemory(k Key, s Size, reserved int64) {
-	limit := p.prior(k.Engine).Most // an engine has its limits, however often a conversion fails
-	p.cell(k, s).add(max(reserved, min(int64(float64(reserved)*oomFactor), limit)))
+	if limit := p.prior(k.Engine).Most; reserved < limit {
+		p.cell(k, s).add(min(int64(float64(reserved)*oomFactor), limit))
+	}
 }
 
 func (p *Predictor) cell(k Key, s Size) *cell {

@@ -79,6 +79,18 @@ func TestAnOutOfMemoryErrorIsASampleToo(t *testing.T) {
 	}
 }
 
+// Pages that run out of memory whatever they get don't make everybody's prediction grow without end: their device would do nothing else beside such a job.
+func TestWhatNoMemoryHelpsTeachesNothing(t *testing.T) {
+	p := predictor()
+	size := Size{Pages: 8}
+	for range 200 {
+		p.OutOfMemory(key, size, p.Need(key, size).Most)
+	}
+	if limit, need := p.Prior(key.Engine).Most, p.Need(key, size); float64(need.Most) > margin*float64(limit)+1 {
+		t.Errorf("at most %d bytes, of an engine that is believed to need %d", need.Most, limit)
+	}
+}
+
 func TestPressureAsksForMoreThenForTheDeviceThenForSmallerBatches(t *testing.T) {
 	j := ledger.Job{Need: func(string, float64) ledger.Need { return ledger.Need{Usual: gib, Most: 5 * gib} }}
 	for pressure, want := range []struct {
