@@ -66,6 +66,10 @@ type Page struct {
 	// Content is how many bytes its streams inflate to, where they are large enough to be measured.
 	Content int64 `json:"content,omitempty"`
 
+	// GridBegin and GridEnd are how many columns the table has that the page's text begins and ends with, 0: none. Looked for only where marker may get the page.
+	GridBegin int `json:"grid_begin,omitempty"`
+	GridEnd   int `json:"grid_end,omitempty"`
+
 	// What follows is found only where an engine is chosen for each page. Covered is the share of the page that its largest image covers, Readable how much
 	// of a sample of its text layer can be read; Kind is what that comes to.
 	Covered  float64   `json:"covered,omitempty"`

@@ -141,7 +141,7 @@ func (s *Service) inspect(ctx context.Context, j job.Job, c choice) (facts.Facts
 	}
 	found, err := s.inspector.Inspect(ctx, Request{
 		Path: file.Name(), PasswordRef: j.Options.PasswordRef, Thumbnail: s.config.Thumbnail, Scratch: s.config.Scratch,
-		Readable: c.perPage(),
+		Readable: c.perPage(), Grids: c.engine == job.EngineMarker || slices.Contains(c.served, job.EngineMarker),
 	})
 	if found.Repaired != "" {
 		defer os.Remove(found.Repaired)

@@ -57,6 +57,7 @@ type Request struct {
 	PasswordRef string // name of the secret whose passwords may open it; "" for none
 	Thumbnail   int    // longest side of a picture of the first page, in pixels; 0: none
 	Scratch     string // folder for a repaired copy
+	Grids       bool   // look where tables go on over the edge of a page: for the plan
 	Readable    bool   // look how readable each page's text is: for the choice of an engine
 }
 
@@ -101,7 +102,7 @@ func (i *Inspector) Inspect(ctx context.Context, r Request) (Finding, error) {
 func (i *Inspector) open(ctx context.Context, r Request, seen sight) (Finding, error) {
 	var found Finding
 	passwords, unknown := i.passwords(r.PasswordRef)
-	inside, err := i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail, Readable: r.Readable})
+	inside, err := i.pool.Inspect(ctx, sandbox.Document{Path: r.Path, Passwords: passwords, Thumbnail: r.Thumbnail, Readable: r.Readable, Grids: r.Grids})
 	found.Facts, found.Thumbnail, found.Memory = inside.Facts, inside.Thumbnail, inside.Memory
 	switch {
 	case errors.Is(err, sandbox.ErrPassword):

@@ -22,6 +22,7 @@ type Document struct {
 	Path      string   // absolute
 	Passwords []string // tried in order, after none
 	Thumbnail int      // longest side of a picture of the first page, in pixels; 0: none
+	Grids     bool     // look where tables go on over the edge of a page
 	Readable  bool     // look how readable each page's text is, and how much of the page images cover
 }
 
@@ -80,7 +81,7 @@ func (t *talk) hold(ctx context.Context, c *child) (over bool, err error) {
 	c.asked++
 	q := question{
 		Path: t.document.Path, Passwords: t.document.Passwords, From: t.from, Bounds: config.Bounds, Effort: config.Effort, Thumbnail: t.document.Thumbnail,
-		Readable: t.document.Readable,
+		Readable: t.document.Readable, Grids: t.document.Grids,
 	}
 	if err := c.send(q); err != nil { // it died while nobody looked
 		return t.lost(virgin, unavailable(err))

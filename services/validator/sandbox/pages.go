@@ -164,7 +164,7 @@ func (l *look) weigh(p *facts.Page, page requests.Page, ref references.FPDF_PAGE
 	case c.largest > b.ImagePixels:
 		return broken(p.Page, failure.LimitPixels, "has an image of %d pixels, the limit is %d", c.largest, b.ImagePixels), nil
 	}
-	if most, known := l.meter.most(); !l.question.Readable && known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
+	if most, known := l.meter.most(); !l.question.Readable && !l.question.Grids && known && most <= int64(b.Chars) && p.Content < suspicious && !(l.meter.shown == 0 && c.text) && sample.full() {
 		p.Chars = int(l.meter.shown)
 		return nil, nil
 	}
@@ -212,6 +212,11 @@ func (l *look) chars(p *facts.Page, page requests.Page, sample *sample) (int, er
 	}
 	if l.question.Readable && chars > 0 {
 		if p.Readable, err = l.readable(text.TextPage, chars); err != nil {
+			return 0, err
+		}
+	}
+	if l.question.Grids && chars > 0 && p.Rotation == 0 {
+		if p.GridBegin, p.GridEnd, err = l.grids(text.TextPage, chars); err != nil {
 			return 0, err
 		}
 	}

@@ -27,6 +27,7 @@ type question struct {
 	Effort    Effort   `json:"effort"`
 	Thumbnail int      `json:"thumbnail,omitempty"` // longest side in pixels; 0 makes none
 	Readable  bool     `json:"readable,omitempty"`  // look how readable each page's text is, and how much of it images cover
+	Grids     bool     `json:"grids,omitempty"`     // look where tables go on over the edge of a page
 }
 
 // Bounds of a page. One that breaks them is named with its class; the others go on.
