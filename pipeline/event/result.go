@@ -1,6 +1,8 @@
 package event
 
 import (
+	"encoding/json"
+
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pages"
 )
@@ -20,7 +22,9 @@ type RangeResult struct {
 	Mode     string            `json:"mode"`
 	Pages    []PageResult      `json:"pages"`
 	Images   []Image           `json:"images"` // Key is relative to the folder of result.json
-	Seconds  float64           `json:"seconds"`
+	// Debug are files for people to look at, where an option asked for them; keys as of Images.
+	Debug   []Image `json:"debug,omitempty"`
+	Seconds float64 `json:"seconds"`
 	// PeakDevice and PeakHost are bytes: the most the worker used during this range.
 	PeakDevice int64 `json:"peak_device"`
 	PeakHost   int64 `json:"peak_host"`
@@ -47,6 +51,24 @@ type PageResult struct {
 	Fidelity *float64 `json:"fidelity,omitempty"`
 	// Engine made the page, when it was not the engine of the range.
 	Engine string `json:"engine,omitempty"`
+	// About is what is known of the page beside its text, where its engine tells.
+	About *About `json:"about,omitempty"`
+}
+
+// About is what an engine tells of a page beside its text.
+type About struct {
+	// Headings are those whose level is for whoever has the whole document to decide.
+	Headings []Heading `json:"headings,omitempty"`
+	// Contents is marker's list of the page's headings, Stats its count of blocks and the like: both as it writes them in <name>_meta.json.
+	Contents json.RawMessage `json:"contents,omitempty"`
+	Stats    json.RawMessage `json:"stats,omitempty"`
+}
+
+// Heading is a heading of a page: in Markdown and HTML the line that it begins in, in JSON the block.
+type Heading struct {
+	Line  int     `json:"line,omitempty"`  // from 0
+	Block string  `json:"block,omitempty"` // id
+	Size  float64 `json:"size"`            // height of one of its lines, in points
 }
 
 // Good reports whether every page came through as asked: only such a result may serve later passes.

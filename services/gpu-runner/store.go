@@ -2,6 +2,7 @@ package gpurunner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,9 +18,10 @@ import (
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
-// maxPageBytes bounds the Markdown of one page, maxImageBytes one image: a runner is not believed about sizes.
+// maxPageBytes bounds the Markdown of one page, maxAboutBytes what is told of it, maxImageBytes one image: a runner is not believed about sizes.
 const (
 	maxPageBytes  = 16 << 20
+	maxAboutBytes = 1 << 20
 	maxImageBytes = 64 << 20
 )
 
@@ -82,27 +84,43 @@ func (s *Service) storeRun(ctx context.Context, m event.Range, o supervise.Outco
 		if status == event.PageDegraded {
 			warnings = append([]string{"degraded"}, without(warnings, "degraded")...)
 		}
-		out.Pages = append(out.Pages, event.PageResult{
-			Page: p.Page, Status: status, Markdown: text, Chars: p.Chars, Seconds: p.Seconds, Warnings: warnings,
-			Fidelity: p.Fidelity, Engine: p.Engine,
-		})
-	}
-	for _, image := range r.Images {
-		if image.Page < covered.First || image.Page > covered.Last {
-			continue
-		}
-		size, err := s.storeImage(ctx, prefix, outDir, image)
+		about, err := readAbout(outDir, p)
 		if err != nil {
 			return err
 		}
-		out.Images = append(out.Images, event.Image{Key: image.File, Bytes: size, MediaType: image.MediaType, Page: image.Page})
+		out.Pages = append(out.Pages, event.PageResult{
+			Page: p.Page, Status: status, Markdown: text, Chars: p.Chars, Seconds: p.Seconds, Warnings: warnings,
+			Fidelity: p.Fidelity, Engine: p.Engine, About: about,
+		})
+	}
+	var err error
+	if out.Images, err = s.storeFiles(ctx, prefix, outDir, covered, r.Images, out.Images); err != nil {
+		return err
+	}
+	if out.Debug, err = s.storeFiles(ctx, prefix, outDir, covered, r.Debug, nil); err != nil {
+		return err
 	}
 	crashpoint.Reach(stage.GPURunner, crashpoint.MidStore)
-	_, err := object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, prefix+"result.json", out, object.Put{Once: true})
+	_, err = object.PutJSON(ctx, s.platform.Store, s.platform.Bucket, prefix+"result.json", out, object.Put{Once: true})
 	if errors.Is(err, object.ErrExists) {
 		return nil // somebody was faster: the first result stands
 	}
 	return err
+}
+
+// storeFiles stores the files of the pages of a range, and returns list with them appended.
+func (s *Service) storeFiles(ctx context.Context, prefix, outDir string, of pages.Range, files []protocol.Image, list []event.Image) ([]event.Image, error) {
+	for _, file := range files {
+		if file.Page < of.First || file.Page > of.Last {
+			continue
+		}
+		size, err := s.storeImage(ctx, prefix, outDir, file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, event.Image{Key: file.File, Bytes: size, MediaType: file.MediaType, Page: file.Page})
+	}
+	return list, nil
 }
 
 func (s *Service) storeImage(ctx context.Context, prefix, outDir string, image protocol.Image) (int64, error) {
@@ -115,20 +133,44 @@ func (s *Service) storeImage(ctx context.Context, prefix, outDir string, image p
 	return size, err
 }
 
+// readAbout reads what a page's engine tells of it; nil: nothing.
+func readAbout(outDir string, p protocol.Page) (*event.About, error) {
+	if p.About == "" {
+		return nil, nil
+	}
+	text, err := readScratch(outDir, p.About, maxAboutBytes)
+	if err != nil {
+		return nil, err
+	}
+	about := new(event.About)
+	if err := json.Unmarshal(text, about); err != nil {
+		return nil, failure.New(failure.EngineError, "read what the runner wrote", p.About, err)
+	}
+	return about, nil
+}
+
 func readPage(outDir string, p protocol.Page) (string, error) {
-	file, size, err := openScratch(outDir, p.File, maxPageBytes)
+	text, err := readScratch(outDir, p.File, maxPageBytes)
 	if err != nil {
 		return "", err
-	}
-	defer file.Close()
-	text := make([]byte, size)
-	if _, err := file.ReadAt(text, 0); err != nil && size > 0 {
-		return "", failure.New(failure.Unhealthy, "read scratch file", p.File, err)
 	}
 	if !utf8.Valid(text) {
 		return "", failure.Newf(failure.EngineError, "read", p.File, "the engine wrote Markdown that is not UTF-8")
 	}
 	return string(text), nil
+}
+
+func readScratch(outDir, name string, limit int64) ([]byte, error) {
+	file, size, err := openScratch(outDir, name, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data := make([]byte, size)
+	if _, err := file.ReadAt(data, 0); err != nil && size > 0 {
+		return nil, failure.New(failure.Unhealthy, "read scratch file", name, err)
+	}
+	return data, nil
 }
 
 // openScratch opens a file that a runner says it wrote: a regular one, inside outDir, of at most limit bytes.

@@ -12,7 +12,7 @@ import (
 )
 
 // joinVersion is part of what identifies a product: raise it when the same inputs shall give another document.
-const joinVersion = 1
+const joinVersion = 2
 
 // Run is a stretch of pages and the object it is taken from.
 type Run struct {
@@ -26,14 +26,18 @@ type Run struct {
 type selection struct {
 	runs   []Run
 	lost   map[int]event.FailedPage // pages of the runs of kind lost
+	layout string                   // of the revision in the store; "" is pdfmill's
 	digest string                   // the same for the same product
 }
 
 // choose is a pure function: a good result before a degraded one before none. Of several good results that hold a page the one of the latest generation that reaches
 // furthest is taken, so that a document is read from few objects; of several degraded ones the narrowest, because it is what came of
 // trying harder.
-func choose(want pages.Set, h holdings, lost map[int]lostPage) selection {
-	s := selection{lost: map[int]event.FailedPage{}}
+func choose(want pages.Set, h holdings, lost map[int]lostPage, layout string) selection {
+	if layout == LayoutOwn {
+		layout = ""
+	}
+	s := selection{layout: layout, lost: map[int]event.FailedPage{}}
 	for _, w := range want {
 		for p := w.First; p <= w.Last; {
 			run := Run{Kind: kindLost, Pages: pages.Range{First: p, Last: p}}
@@ -104,7 +108,8 @@ func digest(s selection) string {
 		Join   int
 		Runs   []Run
 		Failed []event.FailedPage
-	}{joinVersion, s.runs, failed})
+		Layout string `json:",omitempty"`
+	}{joinVersion, s.runs, failed, s.layout})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +22,7 @@ func (p *press) fill(ctx context.Context, m Manifest, doc *product) (printed, er
 	there := p.have.revisions[m.Revision]
 	group, each := errgroup.WithContext(ctx)
 	group.SetLimit(copiesAtOnce)
-	for _, image := range doc.pictures {
+	for _, image := range slices.Concat(doc.pictures, doc.debug) {
 		if size, ok := there[image.name]; ok && size == image.bytes {
 			continue
 		}
@@ -29,6 +30,15 @@ func (p *press) fill(ctx context.Context, m Manifest, doc *product) (printed, er
 	}
 	if err := group.Wait(); err != nil {
 		return printed{}, err
+	}
+	if m.Meta != "" {
+		data, err := doc.meta.JSON()
+		if err != nil {
+			return printed{}, fmt.Errorf("describe document: %w", err)
+		}
+		if _, err := object.PutBytes(ctx, p.store, p.bucket, m.Meta, data, object.Put{ContentType: "application/json"}); err != nil {
+			return printed{}, err
+		}
 	}
 	_, mediaType := doc.form.file()
 	how := object.Put{ContentType: mediaType}

@@ -38,7 +38,7 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Rendered]) 
 	}
 	p := &press{store: s.platform.Store, bucket: s.platform.Bucket, version: s.platform.Version, message: m, have: have, lost: lost, started: started}
 	defer p.close()
-	result, err := p.print(ctx, choose(m.Want, have, lost), s.config.Incomplete == IncompleteConverted)
+	result, err := p.print(ctx, choose(m.Want, have, lost, s.config.Layout), s.config.Incomplete == IncompleteConverted)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/layout"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
@@ -29,10 +31,14 @@ type picture struct {
 type product struct {
 	selection
 	form     form
+	place    place
+	meta     layout.Meta
+	told     bool // by marker: there is something in meta that nobody else knows
 	text     *object.Spool
 	sha256   string
 	pages    []Page
 	pictures []picture
+	debug    []picture
 	engine   event.Engine
 	shares   []engineShare
 	seconds  float64 // of engine time
@@ -54,12 +60,17 @@ func (p *product) converted() int {
 
 // join writes the document of a selection to a spool, one range in memory at a time.
 func join(ctx context.Context, store object.Store, bucket string, s selection, m event.Rendered) (_ *product, err error) {
-	p := &product{selection: s, form: formOf(m.Options.Output), text: object.NewSpool(""), engine: event.Engine{Name: m.Engine}}
+	l, err := survey(ctx, store, bucket, s, m.Engine)
+	if err != nil {
+		return nil, err
+	}
+	p := &product{selection: s, place: placeOf(s.layout, m.Source.Key), text: object.NewSpool(""), engine: event.Engine{Name: m.Engine}}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
+	p.form = formOf(m.Options.Output, l, !p.place.marker())
 	hash := sha256.New()
 	buffer := bufio.NewWriterSize(io.MultiWriter(p.text, hash), 64<<10)
 	p.form.begin(buffer)
@@ -68,7 +79,7 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, m
 		if run.Kind == kindLost {
 			for n := run.Pages.First; n <= run.Pages.Last; n++ {
 				lost := s.lost[n]
-				if err := p.page(buffer, Page{Page: n, Status: event.PageFailed, Class: lost.Class, Message: lost.Message}, ""); err != nil {
+				if err := p.page(buffer, Page{Page: n, Status: event.PageFailed, Class: lost.Class, Message: lost.Message}, "", nil); err != nil {
 					return nil, err
 				}
 			}
@@ -93,6 +104,32 @@ func join(ctx context.Context, store object.Store, bucket string, s selection, m
 	}
 	p.sha256 = hex.EncodeToString(hash.Sum(nil))
 	return p, nil
+}
+
+// survey looks through the ranges of a document for what must be known of all of it before the first page is written: the sizes of its headings, where its
+// engine tells them.
+func survey(ctx context.Context, store object.Store, bucket string, s selection, engine string) (levels, error) {
+	if engine != job.EngineMarker && engine != job.EngineAuto {
+		return levels{}, nil
+	}
+	var sizes []float64
+	for _, run := range s.runs {
+		if run.Kind == kindLost {
+			continue
+		}
+		result, err := readResult(ctx, store, bucket, run)
+		if err != nil {
+			return levels{}, err
+		}
+		for _, page := range result.Pages {
+			if page.About != nil && page.Page >= run.Pages.First && page.Page <= run.Pages.Last {
+				for _, h := range page.About.Headings {
+					sizes = append(sizes, h.Size)
+				}
+			}
+		}
+	}
+	return levelsOf(sizes), nil
 }
 
 // readResult reads the range that a run is taken from, and only if it still is what was chosen.
@@ -130,6 +167,10 @@ func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
 	for i, page := range r.Pages {
 		at[page.Page] = i
 	}
+	names, err := p.files(run, r, at)
+	if err != nil {
+		return err
+	}
 	for n := run.Pages.First; n <= run.Pages.Last; n++ {
 		i, ok := at[n]
 		if !ok {
@@ -143,28 +184,58 @@ func (p *product) run(w *bufio.Writer, run Run, r event.RangeResult) error {
 		if page.Status == event.PageDegraded && !slices.Contains(page.Warnings, "degraded") {
 			page.Warnings = append(page.Warnings, "degraded")
 		}
-		if err := p.page(w, page, from.Markdown); err != nil {
+		about := event.About{}
+		if from.About != nil {
+			about, p.told = *from.About, true
+		}
+		text := from.Markdown
+		if names != nil {
+			text = names.Replace(text)
+		}
+		p.meta.Add(n, about.Contents, about.Stats, page.Engine, from.Markdown)
+		if err := p.page(w, page, text, about.Headings); err != nil {
 			return err
 		}
-	}
-	for _, image := range r.Images {
-		i, ok := at[image.Page]
-		if !ok || image.Page < run.Pages.First || image.Page > run.Pages.Last || r.Pages[i].Status == event.PageFailed {
-			continue
-		}
-		name, ok := strings.CutPrefix(image.Key, imagesFolder)
-		if !ok || name == "" || name != path.Base(name) || name == ".." {
-			return fmt.Errorf("join page %d: %s names an image %q, want images/NAME", image.Page, run.Key, image.Key)
-		}
-		p.pictures = append(p.pictures, picture{
-			from: path.Dir(run.Key) + "/" + image.Key, name: image.Key, mediaType: image.MediaType, bytes: image.Bytes, page: image.Page,
-		})
 	}
 	return nil
 }
 
+// files notes the images and the debug output of a run. What it returns puts the names that images have in marker's layout into texts; nil changes nothing.
+func (p *product) files(run Run, r event.RangeResult, at map[int]int) (*strings.Replacer, error) {
+	var pairs []string
+	for _, kind := range []struct {
+		folder string
+		list   []event.Image
+		name   func(own string) string
+		into   *[]picture
+	}{{imagesFolder, r.Images, p.place.image, &p.pictures}, {debugFolder, r.Debug, p.place.debug, &p.debug}} {
+		for _, file := range kind.list {
+			i, ok := at[file.Page]
+			if !ok || file.Page < run.Pages.First || file.Page > run.Pages.Last || r.Pages[i].Status == event.PageFailed {
+				continue
+			}
+			name, ok := strings.CutPrefix(file.Key, kind.folder)
+			if !ok || name == "" || name != path.Base(name) || name == ".." {
+				return nil, fmt.Errorf("join page %d: %s names a file %q, want %sNAME", file.Page, run.Key, file.Key, kind.folder)
+			}
+			to := kind.name(file.Key)
+			*kind.into = append(*kind.into, picture{
+				from: path.Dir(run.Key) + "/" + file.Key, name: to, mediaType: file.MediaType, bytes: file.Bytes, page: file.Page,
+			})
+			pairs = append(pairs, "]("+file.Key+")", "]("+path.Base(to)+")", `src="`+file.Key+`"`, `src="`+path.Base(to)+`"`)
+		}
+	}
+	if !p.place.marker() || len(pairs) == 0 {
+		return nil, nil
+	}
+	return strings.NewReplacer(pairs...), nil
+}
+
+// described reports whether the product has a file of what marker says about it: where marker said something, and wherever its layout is wanted.
+func (p *product) described() bool { return p.told || p.place.marker() }
+
 // page writes one page, or the mark of its absence. A write error stays in w until it is flushed.
-func (p *product) page(w *bufio.Writer, page Page, text string) error {
+func (p *product) page(w *bufio.Writer, page Page, text string, headings []event.Heading) error {
 	p.pages = append(p.pages, page)
-	return p.form.page(w, page, text)
+	return p.form.page(w, page, text, headings)
 }

@@ -23,6 +23,7 @@ const (
 	resultName   = "result.json"
 	manifestName = "manifest.json"
 	imagesFolder = "images/"
+	debugFolder  = "debug/"
 	lostFolder   = "failed/"
 	endName      = "end.json" // of a pass that failed: the end that was told
 )

@@ -174,7 +174,7 @@ func resultOf(r pages.Range, say string) event.RangeResult {
 // put stores a result in a folder: the job's RangePrefix, or below its PassPrefix.
 func put(t testing.TB, folder string, r event.RangeResult) {
 	t.Helper()
-	for _, i := range r.Images {
+	for _, i := range slices.Concat(r.Images, r.Debug) {
 		if _, err := s3.Put(t.Context(), bucket, folder+i.Key, bytes.NewReader(make([]byte, i.Bytes)), i.Bytes, object.Put{ContentType: i.MediaType}); err != nil {
 			t.Fatal(err)
 		}

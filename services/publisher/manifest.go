@@ -33,7 +33,12 @@ type Manifest struct {
 	Complete       bool            `json:"complete"`
 	Markdown       event.Markdown  `json:"markdown"`
 	Images         []event.Image   `json:"images"`
-	Engine         event.Engine    `json:"engine"`
+	// Layout is that of the command marker, where it is not pdfmill's. Meta is the key of what marker says about the document, Debug its debug output; absent
+	// where there is none.
+	Layout string        `json:"layout,omitempty"`
+	Meta   string        `json:"meta,omitempty"`
+	Debug  []event.Image `json:"debug,omitempty"`
+	Engine event.Engine  `json:"engine"`
 	// Facts are what the validator found in the document, Thumbnail its picture of the first page; absent when they are not there any more.
 	Facts     *facts.Facts  `json:"facts,omitempty"`
 	Thumbnail *event.Image  `json:"thumbnail,omitempty"`
@@ -74,7 +79,7 @@ func (m *Manifest) name(f *facts.Facts) {
 
 // selection is the plan by which the product was made.
 func (m Manifest) selection() selection {
-	s := selection{runs: m.Runs, lost: map[int]event.FailedPage{}, digest: m.Inputs}
+	s := selection{runs: m.Runs, layout: m.Layout, lost: map[int]event.FailedPage{}, digest: m.Inputs}
 	for _, p := range m.PageList {
 		if p.Status == event.PageFailed {
 			s.lost[p.Page] = event.FailedPage{Page: p.Page, Class: p.Class, Message: p.Message}

@@ -16,14 +16,14 @@ import (
 func documentOf(texts ...*string) string {
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
-	p := &product{form: &markdown{}}
+	p := &product{form: &markdown{marks: true}}
 	for i, text := range texts {
 		page := Page{Page: i + 1, Status: event.PageOK}
 		if text == nil {
 			page.Status, page.Class, page.Message = event.PageFailed, failure.OOM, "out of <b>memory</b>\n# not *a* heading `x`"
 			text = new(string)
 		}
-		_ = p.page(w, page, *text) // Markdown takes any text
+		_ = p.page(w, page, *text, nil) // Markdown takes any text
 	}
 	_ = w.Flush() // into memory
 	return out.String()

@@ -17,47 +17,53 @@ import (
 type form interface {
 	file() (name, mediaType string)
 	begin(w *bufio.Writer)
-	page(w *bufio.Writer, p Page, text string) error // text is what the engine made of the page, "" when it failed
+	// page writes a page: text is what the engine made of it, "" when it failed; headings are those of it whose level is to be given.
+	page(w *bufio.Writer, p Page, text string, headings []event.Heading) error
 	end(w *bufio.Writer)
 }
 
-func formOf(output string) form {
+// formOf returns the form of an output. With marks Markdown has a separator before each page.
+func formOf(output string, l levels, marks bool) form {
 	switch output {
 	case job.OutputJSON:
-		return &tree{}
+		return &tree{sections: newSections(l)}
 	case job.OutputHTML:
-		return site{}
+		return site{levels: l}
 	case job.OutputChunks:
-		return &list{info: []byte{'{'}}
+		return &list{sections: newSections(l), info: []byte{'{'}}
 	}
-	return &markdown{}
+	return &markdown{levels: l, marks: marks}
 }
 
-// markdown has a separator before each page, see markdown.go.
-type markdown struct{ begun bool }
+// markdown may have a separator before each page, see markdown.go.
+type markdown struct {
+	levels levels
+	marks  bool
+	begun  bool
+}
 
 func (*markdown) file() (string, string) { return "document.md", "text/markdown; charset=utf-8" }
 func (*markdown) begin(*bufio.Writer)    {}
 func (*markdown) end(*bufio.Writer)      {}
 
-func (m *markdown) page(w *bufio.Writer, p Page, source string) error {
+func (m *markdown) page(w *bufio.Writer, p Page, source string, headings []event.Heading) error {
 	if m.begun {
 		_ = w.WriteByte('\n')
 	}
 	m.begun = true
-	_, _ = w.WriteString(separator(p.Page))
-	text := body(source)
+	if m.marks {
+		_, _ = w.WriteString(separator(p.Page) + "\n")
+	}
+	text := body(m.levels.inMarkdown(source, headings))
 	if p.Status == event.PageFailed {
 		text = missing(p.Page, p.Class, p.Message)
 	}
-	if text != "" {
-		_, _ = w.WriteString("\n" + text)
-	}
+	_, _ = w.WriteString(text)
 	return nil
 }
 
 // site is one HTML document, whose body has a division for each page: as marker writes it, with pages numbered from 0.
-type site struct{}
+type site struct{ levels levels }
 
 func (site) file() (string, string) { return "document.html", "text/html; charset=utf-8" }
 
@@ -65,7 +71,8 @@ func (site) begin(w *bufio.Writer) {
 	_, _ = w.WriteString("<!DOCTYPE html>\n<html>\n<head>\n<meta charset=\"utf-8\"/>\n</head>\n<body>\n")
 }
 
-func (site) page(w *bufio.Writer, p Page, text string) error {
+func (s site) page(w *bufio.Writer, p Page, text string, headings []event.Heading) error {
+	text = s.levels.inHTML(text, headings)
 	if p.Status == event.PageFailed {
 		text = sorry(p)
 	}
@@ -81,7 +88,10 @@ func sorry(p Page) string {
 }
 
 // tree is marker's JSON: the document's children are its pages, each a tree of blocks, whose ids say the page.
-type tree struct{ begun bool }
+type tree struct {
+	sections *sections
+	begun    bool
+}
 
 func (*tree) file() (string, string) { return "document.json", "application/json" }
 func (*tree) begin(w *bufio.Writer)  { _, _ = w.WriteString(`{"children":[`) }
@@ -104,42 +114,64 @@ func missingBlock(p Page, kind string) block {
 	return block{ID: fmt.Sprintf("/page/%d/%s/0", p.Page-1, kind), Type: kind, HTML: sorry(p), Polygon: [][]float64{}, Box: []float64{}}
 }
 
-func (t *tree) page(w *bufio.Writer, p Page, text string) error {
+func (t *tree) page(w *bufio.Writer, p Page, text string, headings []event.Heading) error {
+	data := json.RawMessage(nil)
 	if p.Status == event.PageFailed {
-		text = marshalled(missingBlock(p, "Page"))
-	} else if page := (map[string]json.RawMessage)(nil); json.Unmarshal([]byte(text), &page) != nil || page == nil {
-		return unreadable(p, "an object")
+		data = marshalled(missingBlock(p, "Page"))
+	} else {
+		page := part(nil)
+		err := json.Unmarshal([]byte(text), &page)
+		if err != nil || page == nil || t.sections.walk(page, sizesOf(headings)) != nil {
+			return unreadable(p, "an object")
+		}
+		if data, err = marshal(page); err != nil {
+			return err
+		}
 	}
 	if t.begun {
 		_ = w.WriteByte(',')
 	}
 	t.begun = true
-	_, _ = w.WriteString("\n" + strings.TrimSpace(text))
+	_ = w.WriteByte('\n')
+	_, _ = w.Write(data)
 	return nil
 }
 
 // list is marker's chunks: the blocks of all pages in one list, and beside it the size of each page.
 type list struct {
-	begun bool
-	info  []byte // of the pages so far, an object without its end
+	sections *sections
+	begun    bool
+	info     []byte // of the pages so far, an object without its end
 }
 
 func (*list) file() (string, string) { return "chunks.json", "application/json" }
 func (*list) begin(w *bufio.Writer)  { _, _ = w.WriteString(`{"blocks":[`) }
 
-func (l *list) page(w *bufio.Writer, p Page, text string) error {
+func (l *list) page(w *bufio.Writer, p Page, text string, headings []event.Heading) error {
 	var page struct {
-		Blocks []json.RawMessage `json:"blocks"`
-		Info   json.RawMessage   `json:"page_info"`
+		Blocks []part          `json:"blocks"`
+		Info   json.RawMessage `json:"page_info"`
 	}
+	var blocks []json.RawMessage
 	if p.Status == event.PageFailed {
 		one, number := missingBlock(p, "Text"), p.Page-1
 		one.Page = &number
-		page.Blocks = []json.RawMessage{json.RawMessage(marshalled(one))}
+		blocks = []json.RawMessage{marshalled(one)}
 	} else if err := json.Unmarshal([]byte(text), &page); err != nil || page.Blocks == nil {
 		return unreadable(p, "an object with blocks")
 	}
+	sizes := sizesOf(headings)
 	for _, block := range page.Blocks {
+		if err := l.sections.walk(block, sizes); err != nil {
+			return unreadable(p, "an object with blocks")
+		}
+		data, err := marshal(block)
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, data)
+	}
+	for _, block := range blocks {
 		if l.begun {
 			_ = w.WriteByte(',')
 		}
@@ -164,7 +196,7 @@ func unreadable(p Page, want string) error {
 	return failure.Newf(failure.EngineError, "join page", fmt.Sprint(p.Page), "what the engine wrote is not JSON of %s", want)
 }
 
-func marshalled(b block) string {
+func marshalled(b block) json.RawMessage {
 	data, _ := json.Marshal(b) // plain values always marshal
-	return string(data)
+	return data
 }

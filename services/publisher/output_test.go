@@ -86,7 +86,7 @@ func TestHTMLIsOneDocument(t *testing.T) {
 // A page that is no JSON would make the whole document unreadable.
 func TestWhatIsNotJSONIsNotJoined(t *testing.T) {
 	for output, text := range map[string]string{job.OutputJSON: `{"id":`, job.OutputChunks: `[]`} {
-		if err := formOf(output).page(nil, Page{Page: 7, Status: event.PageOK}, text); failure.ClassOf(err, "") != failure.EngineError || !strings.Contains(err.Error(), "7") {
+		if err := formOf(output, levels{}, true).page(nil, Page{Page: 7, Status: event.PageOK}, text, nil); failure.ClassOf(err, "") != failure.EngineError || !strings.Contains(err.Error(), "7") {
 			t.Errorf("%s: %v", output, err)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
@@ -161,15 +161,18 @@ func (p *press) adopt(ctx context.Context, m Manifest) (printed, error) {
 // whole reports whether everything that a manifest describes was there when the job was listed.
 func (p *press) whole(m Manifest) bool {
 	there := p.have.revisions[m.Revision]
-	if size, ok := there[path.Base(m.Markdown.Key)]; !ok || size != m.Markdown.Bytes {
+	has := func(key string) (int64, bool) {
+		size, ok := there[strings.TrimPrefix(key, p.key(m.Revision, ""))]
+		return size, ok
+	}
+	if size, ok := has(m.Markdown.Key); !ok || size != m.Markdown.Bytes {
 		return false
 	}
-	prefix := len(p.key(m.Revision, ""))
-	return !slices.ContainsFunc(m.Images, func(i event.Image) bool {
-		if len(i.Key) < prefix {
-			return true
-		}
-		size, ok := there[i.Key[prefix:]]
+	if _, ok := has(m.Meta); m.Meta != "" && !ok {
+		return false
+	}
+	return !slices.ContainsFunc(slices.Concat(m.Images, m.Debug), func(i event.Image) bool {
+		size, ok := has(i.Key)
 		return !ok || size != i.Bytes
 	})
 }
@@ -192,8 +195,10 @@ func (p *press) join(ctx context.Context, s selection) (*product, error) {
 // manifest describes a product as a revision.
 func (p *press) manifest(doc *product, revision int) Manifest {
 	m := p.message
-	name, mediaType := doc.form.file()
+	own, mediaType := doc.form.file()
+	name := doc.place.document(own)
 	out := Manifest{
+		Layout: doc.layout,
 		Format: 1, Job: m.Job.ID, Drop: m.Drop, Pass: m.Pass, Revision: revision, Inputs: doc.digest, Join: joinVersion, Runs: doc.runs,
 		Source: m.Source, Tenant: m.Tenant, Options: m.Options, Pages: m.Total, Want: m.Want, ConvertedPages: doc.converted(),
 		Complete: doc.converted() == len(doc.pages),
@@ -203,6 +208,12 @@ func (p *press) manifest(doc *product, revision int) Manifest {
 	}
 	for _, i := range doc.pictures {
 		out.Images = append(out.Images, event.Image{Key: p.key(revision, i.name), Bytes: i.bytes, MediaType: i.mediaType, Page: i.page})
+	}
+	for _, i := range doc.debug {
+		out.Debug = append(out.Debug, event.Image{Key: p.key(revision, i.name), Bytes: i.bytes, MediaType: i.mediaType, Page: i.page})
+	}
+	if doc.described() {
+		out.Meta = p.key(revision, doc.place.meta())
 	}
 	out.Timings = timings(m, doc.seconds, p.started, out.CreatedAt)
 	return out

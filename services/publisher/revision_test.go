@@ -135,7 +135,7 @@ func TestARevisionOfAnotherPassIsNotOverwritten(t *testing.T) {
 	m := rendered(j, span(1, 1), 1)
 	p := &press{store: s3, bucket: bucket, message: m, have: h}
 	defer p.close()
-	r, err := p.print(t.Context(), choose(m.Want, h, nil), true)
+	r, err := p.print(t.Context(), choose(m.Want, h, nil, LayoutOwn), true)
 	if err != nil || r.revision != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -194,7 +194,7 @@ func TestInputsThatChangeMeanwhileAreNotJoined(t *testing.T) {
 	}
 	good(t, j, span(1, 1), "b")
 	m := rendered(j, span(1, 1), 1)
-	if doc, err := join(t.Context(), s3, bucket, choose(m.Want, h, nil), m); err == nil {
+	if doc, err := join(t.Context(), s3, bucket, choose(m.Want, h, nil, LayoutOwn), m); err == nil {
 		doc.close()
 		t.Error("a range that was written again is joined as the one chosen")
 	}

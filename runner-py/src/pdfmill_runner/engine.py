@@ -25,10 +25,14 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion gives: one Page for each page of the range, in order, and the images that were cut out."""
+    """What a conversion gives: one Page for each page of the range, in order, and the images that were cut out.
+
+    `debug` are files for people to look at, where an option asks for them.
+    """
 
     pages: Sequence[Page]
     images: Sequence[Image] = ()
+    debug: Sequence[Image] = ()
 
 
 @dataclass(frozen=True)

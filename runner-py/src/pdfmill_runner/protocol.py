@@ -162,7 +162,8 @@ class Page:
     """The outcome of one page. An ok one has `file`; a failed one has `failure` (`class` on the wire) and `message` instead.
 
     `fidelity` is the share of the words of the page's text layer that came out, None where there is nothing to compare with.
-    `engine` names who made the page when it was not the engine that was asked.
+    `engine` names who made the page when it was not the engine that was asked. `about` is a file of what is known of an ok one
+    beside its text (see the README of the contract).
     """
 
     page: int
@@ -175,6 +176,7 @@ class Page:
     message: str | None = None
     fidelity: float | None = None
     engine: str | None = None
+    about: str | None = None
 
     @staticmethod
     def read(f: Fields) -> Page:
@@ -194,8 +196,8 @@ class Page:
         if status == OK:
             if f.has("class"):
                 raise WireError(f"page {number}: ok, but of a class")
-            return replace(page, file=_relative(f))
-        if f.has("file"):
+            return replace(page, file=_relative(f), about=_relative(f, "about") if f.has("about") else None)
+        if f.has("file") or f.has("about"):
             raise WireError(f"page {number}: failed, but with a file")
         return replace(page, failure=_class(f), message=f.text("message", empty=False))
 
@@ -230,13 +232,17 @@ class Peak:
 
 @dataclass(frozen=True)
 class Result:
-    """Ends a conversion: one Page for each page of the range, in order."""
+    """Ends a conversion: one Page for each page of the range, in order.
+
+    `debug` are files that an engine was asked to leave for people to look at, each of a page.
+    """
 
     id: str
     pages: tuple[Page, ...]
     images: tuple[Image, ...]
     seconds: float
     memory: Peak
+    debug: tuple[Image, ...] | None = None
 
     @staticmethod
     def read(f: Fields) -> Result:
@@ -247,6 +253,7 @@ class Result:
             tuple(map(Image.read, f.items("images"))),
             f.number("seconds"),
             Peak.read(f.nested("memory")),
+            tuple(map(Image.read, f.items("debug"))) if f.has("debug") else None,
         )
 
 
@@ -396,8 +403,8 @@ def _absolute(f: Fields, name: str) -> str:
     return path
 
 
-def _relative(f: Fields) -> str:
-    path = f.text("file", empty=False)
+def _relative(f: Fields, name: str = "file") -> str:
+    path = f.text(name, empty=False)
     if posixpath.isabs(path) or "\0" in path or posixpath.normpath(path).split("/")[0] == "..":
-        raise WireError(f"file {path!r:.80} is not below out_dir")
+        raise WireError(f"{name} {path!r:.80} is not below out_dir")
     return path

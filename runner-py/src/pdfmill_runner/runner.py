@@ -81,7 +81,12 @@ class Runner:
                 done = self._engine.convert(open_request, _Throttle(self._outbox, request.id))
             _check_pages(request, done)
             answer: Result | Error = Result(
-                request.id, tuple(done.pages), tuple(done.images), time.monotonic() - start, self._peak()
+                request.id,
+                tuple(done.pages),
+                tuple(done.images),
+                time.monotonic() - start,
+                self._peak(),
+                tuple(done.debug) or None,
             )
             self._outbox.send(answer)
         except BrokenPipeError:

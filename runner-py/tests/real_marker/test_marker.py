@@ -149,6 +149,35 @@ def test_pictures_are_named_by_page(marker: Rig, tmp_path: Path) -> None:
     assert "images/" not in "".join(pages(tmp_path / "no", without).values())
 
 
+def test_what_marker_says_of_a_page_comes_with_it(marker: Rig, tmp_path: Path) -> None:
+    file = write(tmp_path, book(*([f"This is page number {n}.", *PROSE] for n in range(1, 5))))
+    result = good(marker.convert(request(file, tmp_path / "out", 2, 3))[0])
+    for page in result.pages:
+        assert page.about == f"page-{page.page:04d}.json"
+        told = json.loads((tmp_path / "out" / page.about).read_text(encoding="utf-8"))
+        assert told["stats"]["page_id"] == page.page - 1
+        assert set(told["stats"]) == {"page_id", "text_extraction_method", "block_counts", "block_metadata"}
+        assert all(entry["page_id"] == page.page - 1 for entry in told["contents"])
+
+
+@pytest.mark.parametrize("debug", ["yes", "no"])
+def test_debug_output_lies_beside_the_pages(marker: Rig, tmp_path: Path, debug: str) -> None:
+    file = write(tmp_path, book(*([f"This is page number {n}.", *PROSE] for n in range(1, 5))))
+    result = good(marker.convert(request(file, tmp_path / "out", 2, 3, engine={"debug": debug}))[0])
+    found = {image.file: image for image in result.debug or ()}
+    if debug == "no":
+        assert not found
+        return
+    assert sorted(found) == sorted(
+        f"debug/{name}" for n in (1, 2) for name in (f"pdf_page_{n}.png", f"layout_page_{n}.png", f"blocks_page_{n}.json")
+    )
+    for name, image in found.items():
+        assert (tmp_path / "out" / name).stat().st_size == image.bytes > 0
+        assert f"_{image.page - 1}." in name
+    assert json.loads((tmp_path / "out" / "debug" / "blocks_page_2.json").read_text(encoding="utf-8"))["page_id"] == 2
+    assert not (tmp_path / "out" / ".debug").exists()
+
+
 def test_plain_mode_is_the_text_engine(marker: Rig, tmp_path: Path) -> None:
     result = good(marker.convert(request(SAMPLES / "report.pdf", tmp_path, 1, 1, mode="plain"))[0])
     (page,) = result.pages

@@ -9,6 +9,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+import pdfs
 from pdfmill_runner.failures import FailureClass
 from pdfmill_runner.protocol import FAILED, Error
 from rig import Rig, request
@@ -58,6 +61,54 @@ def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, se
     assert isinstance(answer, Error)
     assert answer.failure == FailureClass.UNHEALTHY
     assert "HTTPStatusError" in answer.traceback
+
+
+# Unlike each other: what stands on top of every page is a running head to marker, and left out.
+TITLES = ["Water", "Of grain and flour", "Stones", "Weather in the valley", "Ledgers", "Dams", "What the miller said"]
+
+
+def chapters(*sizes: int) -> bytes:
+    """A page for each size, with a heading of that size and some text."""
+    text = pdfs.text(
+        *[
+            "",
+            "",
+            "",
+            "",
+            *(
+                f"Line {n} of the chapter, which says nothing new about mills, or about the river that they stand by, or wind."
+                for n in range(9)
+            ),
+        ]
+    )
+    return pdfs.document(*(pdfs.text(f"{TITLES[n]} {n}", size=size) + b"\n" + text for n, size in enumerate(sizes)))
+
+
+@pytest.mark.parametrize("output", ["markdown", "html", "json", "chunks"])
+def test_sizes_of_headings_come_with_a_page(marker: Rig, tmp_path: Path, output: str) -> None:
+    file = tmp_path / "chapters.pdf"
+    file.write_bytes(chapters(40, 26, 40, 32, 22, 26, 32))
+    whole = good(marker.convert(request(file, tmp_path / "whole", 1, 7, output=output))[0])
+    sizes: dict[int, float] = {}
+    for page in whole.pages:
+        assert page.file
+        assert page.about
+        text = (tmp_path / "whole" / page.file).read_text(encoding="utf-8")
+        (heading,) = json.loads((tmp_path / "whole" / page.about).read_text(encoding="utf-8"))["headings"]
+        sizes[page.page] = heading["size"]
+        if output in ("markdown", "html"):
+            assert re.match(r"#+ " if output == "markdown" else r"\s*<h\d>", text.split("\n")[heading["line"]])
+        else:
+            assert heading["block"] in text
+        assert re.search(f"{TITLES[page.page - 1]} {page.page - 1}", text)
+        assert not re.search(r"H\d+X", text)  # no mark is left
+    alike = {n: round(size / 4) for n, size in sizes.items()}  # what letters are in a line makes it a little higher
+    assert alike[1] == alike[3] > alike[4] == alike[7] > alike[2] == alike[6] > alike[5] > 0, sizes
+    # Of a page alone the same is told.
+    one = good(marker.convert(request(file, tmp_path / "one", 5, 5, output=output))[0]).pages[0]
+    assert one.about
+    (heading,) = json.loads((tmp_path / "one" / one.about).read_text(encoding="utf-8"))["headings"]
+    assert heading["size"] == sizes[5]
 
 
 def serve(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:

@@ -67,7 +67,7 @@ func (m *Result) check() error {
 			return fmt.Errorf("page %d: %w", p.Page, err)
 		}
 	}
-	for _, i := range m.Images {
+	for _, i := range append(slices.Clone(m.Images), m.Debug...) {
 		switch {
 		case i.Page < 1:
 			return fmt.Errorf("image of page %d", i.Page)
@@ -88,10 +88,12 @@ func (p Page) check() error {
 		return errors.New("not a page number")
 	case p.Status == PageOK && !filepath.IsLocal(p.File):
 		return fmt.Errorf("file %q is not below out_dir", p.File)
+	case p.About != "" && !filepath.IsLocal(p.About):
+		return fmt.Errorf("about %q is not below out_dir", p.About)
 	case p.Status == PageOK && p.Class != "":
 		return fmt.Errorf("ok, but of class %q", p.Class)
-	case p.Status == PageFailed && p.File != "":
-		return fmt.Errorf("failed, but with file %q", p.File)
+	case p.Status == PageFailed && p.File+p.About != "":
+		return fmt.Errorf("failed, but with file %q", p.File+p.About)
 	case p.Status == PageFailed && !p.Class.Valid():
 		return fmt.Errorf("unknown class %q", p.Class)
 	case p.Status == PageFailed && p.Message == "":

@@ -72,17 +72,19 @@ type Progress struct {
 	Total int    `json:"total"`
 }
 
-// Result ends a conversion: one Page for each page of the range, in order.
+// Result ends a conversion: one Page for each page of the range, in order. Debug are files that an engine was asked to leave for people to look at.
 type Result struct {
 	ID      string  `json:"id"`
 	Pages   []Page  `json:"pages"`
 	Images  []Image `json:"images"`
 	Seconds float64 `json:"seconds"`
 	Memory  Peak    `json:"memory"`
+	Debug   []Image `json:"debug,omitempty"`
 }
 
 // Page is the outcome of one page. A failed one has Class and Message and no File. Fidelity is the share of the words of the page's text layer
-// that came out, nil where there is nothing to compare with. Engine names who made the page when it was not the engine that was asked.
+// that came out, nil where there is nothing to compare with. Engine names who made the page when it was not the engine that was asked. About is a file of JSON,
+// what is known of the page beside its text: an event.About.
 type Page struct {
 	Page     int           `json:"page"`
 	Status   string        `json:"status"`
@@ -94,6 +96,7 @@ type Page struct {
 	Message  string        `json:"message,omitempty"`
 	Fidelity *float64      `json:"fidelity,omitempty"`
 	Engine   string        `json:"engine,omitempty"`
+	About    string        `json:"about,omitempty"` // relative to the conversion's out_dir
 }
 
 // Image is a picture cut from a page.

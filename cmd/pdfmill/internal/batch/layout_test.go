@@ -83,11 +83,21 @@ func TestMarkersLayout(t *testing.T) {
 	if got := files["a b.c/a b.c.md"]; got != "# A title\n\n![](_page_0_Figure_3.jpeg)\n\n```\n# no title\n\n## Another one ##" {
 		t.Errorf("document %q", got)
 	}
-	var about meta
+	var about struct {
+		Contents []struct {
+			Title  string `json:"title"`
+			Level  int    `json:"heading_level"`
+			PageID int    `json:"page_id"`
+		} `json:"table_of_contents"`
+		Pages []struct {
+			PageID int    `json:"page_id"`
+			Method string `json:"text_extraction_method"`
+		} `json:"page_stats"`
+	}
 	if err := json.Unmarshal([]byte(files["a b.c/a b.c_meta.json"]), &about); err != nil {
 		t.Fatal(err)
 	}
-	if len(about.Contents) != 2 || about.Contents[1].Title != "Another one" || *about.Contents[1].Level != 2 || about.Contents[1].PageID != 2 {
+	if len(about.Contents) != 2 || about.Contents[1].Title != "Another one" || about.Contents[1].Level != 2 || about.Contents[1].PageID != 2 {
 		t.Errorf("contents %+v", about.Contents)
 	}
 	if len(about.Pages) != 2 || about.Pages[1].PageID != 2 || about.Pages[1].Method != "text" {

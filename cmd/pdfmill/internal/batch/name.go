@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/pdfmill/pdfmill/pipeline/layout"
 )
 
 const (
 	markdownSuffix = ".md"
 	imagesSuffix   = "_images"
-	// maxStem leaves room in a file name (255 bytes on every common file system) for what is added to it.
-	maxStem = 200
+	debugSuffix    = "_debug"
 )
 
 // Names gives each input the stem of its output files: its base name, with a number when another input has the same. Stems in taken belong to
@@ -61,16 +61,5 @@ func stem(path string) string {
 	if path == Stdin {
 		return "stdin"
 	}
-	base := filepath.Base(path)
-	if ext := filepath.Ext(base); strings.EqualFold(ext, ".pdf") {
-		base = strings.TrimSuffix(base, ext)
-	}
-	for len(base) > maxStem {
-		_, size := utf8.DecodeLastRuneInString(base)
-		base = base[:len(base)-size]
-	}
-	if strings.Trim(base, ".") == "" {
-		return "document"
-	}
-	return base
+	return layout.Stem(filepath.ToSlash(path))
 }

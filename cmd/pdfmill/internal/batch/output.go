@@ -42,13 +42,13 @@ func (o output) prepare(ctx context.Context, stem string, c *event.Converted) (p
 		return prepared{}, err
 	}
 	ext := path.Ext(c.Markdown.Key)
-	if o.layout == LayoutMarker {
+	if o.layout == LayoutMarker || c.Options.EngineOptions["debug"] != "" {
 		if err := o.describe(ctx, stem, ext, text, c); err != nil {
 			return prepared{}, err
 		}
 	}
 	if len(c.Images) > 0 {
-		if err := o.images(ctx, filepath.Join(o.dir, o.layout.images(stem)), c); err != nil {
+		if err := o.files(ctx, filepath.Join(o.dir, o.layout.images(stem)), c.Markdown.Bucket, c.Images, o.layout.image); err != nil {
 			return prepared{}, err
 		}
 		text = o.layout.relink(text, stem, c.Images)
@@ -60,15 +60,32 @@ func (o output) prepare(ctx context.Context, stem string, c *event.Converted) (p
 // maxManifest bounds a manifest, in bytes: it has some hundred a page.
 const maxManifest = 256 << 20
 
-// describe makes a document's own folder and writes what marker's command says about it there.
+// describe writes what only the manifest tells of: debug output, and in marker's layout what its command says about a document.
 func (o output) describe(ctx context.Context, stem, ext string, text []byte, c *event.Converted) error {
 	var manifest struct {
-		Pages []madePage `json:"page_list"`
+		Pages []madePage    `json:"page_list"`
+		Meta  string        `json:"meta"`
+		Debug []event.Image `json:"debug"`
 	}
 	if _, err := object.GetJSON(ctx, o.store, c.Manifest.Bucket, c.Manifest.Key, maxManifest, &manifest); err != nil {
 		return fmt.Errorf("fetch the manifest: %w", err)
 	}
-	data, err := metadata(text, ext, manifest.Pages)
+	if len(manifest.Debug) > 0 {
+		asIs := func(name string) string { return name }
+		if err := o.files(ctx, filepath.Join(o.dir, o.layout.debug(stem)), c.Manifest.Bucket, manifest.Debug, asIs); err != nil {
+			return err
+		}
+	}
+	if o.layout != LayoutMarker {
+		return nil
+	}
+	var data []byte
+	var err error
+	if manifest.Meta != "" {
+		data, _, err = object.GetBytes(ctx, o.store, c.Manifest.Bucket, manifest.Meta, maxManifest)
+	} else {
+		data, err = metadata(text, ext, manifest.Pages)
+	}
 	if err != nil {
 		return fmt.Errorf("describe the document: %w", err)
 	}
@@ -91,23 +108,24 @@ func (o output) document(ctx context.Context, c *event.Converted) ([]byte, error
 	return text.Bytes(), nil
 }
 
-func (o output) images(ctx context.Context, dir string, c *event.Converted) error {
+// files fetches files into a folder, by the names that they are to have there.
+func (o output) files(ctx context.Context, dir, bucket string, list []event.Image, named func(ours string) string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("make the folder for images: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	for _, image := range c.Images {
+	for _, image := range list {
 		group.Go(func() error {
 			name := path.Base(image.Key)
 			if !filepath.IsLocal(name) || name == "." {
 				return fmt.Errorf("image %q has no usable name", image.Key)
 			}
-			data, _, err := object.GetBytes(ctx, o.store, c.Markdown.Bucket, image.Key, maxImage)
+			data, _, err := object.GetBytes(ctx, o.store, bucket, image.Key, maxImage)
 			if err != nil {
 				return fmt.Errorf("fetch image %s: %w", name, err)
 			}
-			return writeFile(filepath.Join(dir, o.layout.image(name)), data)
+			return writeFile(filepath.Join(dir, named(name)), data)
 		})
 	}
 	return group.Wait()

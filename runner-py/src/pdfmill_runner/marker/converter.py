@@ -25,11 +25,12 @@ CHUNK = 8  # pages in one call of a model: a sign of life after each
 class Converter(PdfConverter):  # type: ignore[misc] # marker ships no types
     """Converts one document once.
 
-    `faults` holds what models failed at, by page, where marker itself would leave the page empty and say nothing. `helper` is
-    the language model service, if one is to help.
+    `last` is called with the document when its structure is known, before it is written. `faults` holds what models failed at,
+    by page, where marker itself would leave the page empty and say nothing. `helper` is the language model service, if one is
+    to help.
     """
 
-    def __init__(self, models: Mapping[str, Any], progress: Progress, **settings: Any) -> None:
+    def __init__(self, models: Mapping[str, Any], progress: Progress, last: Callable[[Any], None], **settings: Any) -> None:
         self.faults: dict[int, str] = {}
         self.helper: Helper | None = None
         self._progress = progress
@@ -39,7 +40,7 @@ class Converter(PdfConverter):  # type: ignore[misc] # marker ships no types
         }
         super().__init__(artifact_dict=watched, **settings)
         steps: list[Any] = vars(self)["processor_list"]
-        self.processor_list = [_step(processor, progress) for processor in steps]
+        self.processor_list = [*(_step(processor, progress) for processor in steps), last]
         self.layout_builder_class = _Layout
 
     def resolve_dependencies(self, cls: type) -> Any:

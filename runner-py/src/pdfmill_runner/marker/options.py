@@ -15,10 +15,14 @@ MAX_BATCH = 4_096
 
 @dataclass(frozen=True)
 class Settings:
-    """What a request asks of marker: its configuration, and the name of the language model service, if one shall help."""
+    """What a request asks of marker: its configuration, and the name of the language model service, if one shall help.
+
+    `debug` asks for marker's debug output.
+    """
 
     config: dict[str, Any] = field(default_factory=dict)
     llm: str | None = None
+    debug: bool = False
 
 
 def _flag(name: str, value: str) -> bool:
@@ -65,11 +69,12 @@ _OF_GENERATION: dict[int, dict[str, Callable[[str, str], dict[str, Any]]]] = {
     2: {"quality": _quality},
 }
 LLM = "llm"
+DEBUG = "debug"
 
 
 def names(generation: int) -> list[str]:
     """Return the options that a generation of marker knows, sorted."""
-    return sorted([*_BOTH, *_OF_GENERATION[generation], LLM])
+    return sorted([*_BOTH, *_OF_GENERATION[generation], LLM, DEBUG])
 
 
 def read(options: Mapping[str, str], generation: int) -> Settings:
@@ -77,14 +82,14 @@ def read(options: Mapping[str, str], generation: int) -> Settings:
     known = _BOTH | _OF_GENERATION[generation]
     config: dict[str, Any] = {}
     for name, value in sorted(options.items()):
-        if name == LLM:
+        if name in (LLM, DEBUG):
             continue
         if name not in known:
             other = next((g for g, more in _OF_GENERATION.items() if name in more), None)
             why = f"only marker {other}.x knows it" if other else f"known are {', '.join(names(generation))}"
             raise _refusal(f"engine option {name!r:.80} is unknown to marker {generation}.x: {why}")
         config |= known[name](name, value)
-    return Settings(config, options.get(LLM))
+    return Settings(config, options.get(LLM), _flag(DEBUG, options.get(DEBUG, "no")))
 
 
 def _refusal(message: str) -> EngineError:

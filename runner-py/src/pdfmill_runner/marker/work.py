@@ -17,7 +17,9 @@ from pdfmill_runner.text.images import ImageFolder
 from pdfmill_runner.text.outline import Outline
 from pdfmill_runner.text.pages import Limits
 
-from . import culprit, options, paged, pictures
+from . import about, culprit, options, paged, pictures
+from .debug import Debug
+from .headings import Heading, Headings
 from .second import Second
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Work:
         self._progress = progress
         self._settings = options.read(request.options.engine or {}, generation)
         self._folder = ImageFolder(request.out_dir)
+        self._debug = Debug(request.out_dir) if self._settings.debug else None
         self._limits = Limits()
         self._second = Second(document, request, progress)
         self._outline = Outline(document.outline())
@@ -49,6 +52,9 @@ class Work:
         self._numbers = range(request.first, request.last + 1)
         self._bad: dict[int, EngineError] = {}
         """Pages that marker failed at, and why."""
+        self._headings: dict[int, list[Heading]] = {}
+        self._told: dict[int, dict[str, Any]] = {}
+        """What marker says about each page."""
         self._layers: dict[int, str] = {}
         """What there is on each page to hold the result against."""
 
@@ -61,7 +67,9 @@ class Work:
         seconds = (time.monotonic() - start) / max(len(texts), 1)
         for n in left:
             done[n] = self._page(n, texts, seconds)
-        return Conversion([done[n] for n in self._numbers], [*self._folder.images, *self._second.images])
+        marked = {n for n, page in done.items() if page.file and page.engine is None}
+        debug = self._debug.take(marked) if self._debug else []
+        return Conversion([done[n] for n in self._numbers], [*self._folder.images, *self._second.images], debug)
 
     def _look(self) -> tuple[dict[int, Page], list[int]]:
         """Load every page, which is cheap; return those that can't be, as failed, and the numbers of the others."""
@@ -100,9 +108,16 @@ class Work:
         output = self._request.options.output
         nonce = secrets.token_hex(24)
         config = self._config(numbers, nonce)
-        with Numbering(self._request.path), self._models.watched(self._progress):
+        # A language model that helps reads what marker writes, marks and all, and gives levels itself.
+        headings = Headings(nonce, marked=output in ("markdown", "html") and self._settings.llm is None)
+        with Numbering(self._request.path), self._models.watched(self._progress), headings:
             converter = Converter(
-                self._models.models, self._progress, config=config, renderer=paged.RENDERERS[output], **self._llm(config)
+                self._models.models,
+                self._progress,
+                headings.note,
+                config=config,
+                renderer=paged.RENDERERS[output],
+                **self._llm(config),
             )
             rendered = converter(self._request.path)
         if converter.faults:
@@ -114,7 +129,14 @@ class Work:
             self._bad[n] = EngineError(FailureClass.ENGINE_ERROR, f"page {n}: {what}", page=n)
         given = getattr(rendered, "images", None) or {}
         names = pictures.write(given, self._folder)
-        return {n: pictures.link(text, names, given) for n, text in paged.CUTTERS[output](rendered, nonce).items()}
+        texts: dict[int, str] = {}
+        for n, text in paged.CUTTERS[output](rendered, nonce).items():
+            plain, self._headings[n] = (
+                headings.of_text(text) if output in ("markdown", "html") else (text, headings.of_blocks(n))
+            )
+            texts[n] = pictures.link(plain, names, given)
+        self._told = about.by_page(rendered.metadata)
+        return texts
 
     def _config(self, numbers: list[int], nonce: str) -> dict[str, Any]:
         """Return marker's configuration: the models', then the request's, then what this runner needs."""
@@ -122,6 +144,8 @@ class Work:
         config: dict[str, Any] = self._models.config(self._request.batch_scale) | self._settings.config
         if asked.force_ocr and not config.get("disable_ocr"):
             config["force_ocr"] = True
+        if self._debug:
+            config |= self._debug.config()
         return config | {
             "page_range": [n - 1 for n in numbers],
             "paginate_output": True,
@@ -144,7 +168,10 @@ class Work:
         """Write a page: as marker made it, or as the text engine reads it when that has more of what is there."""
         layer = self._layers[n]
         text, bad = texts.get(n), self._bad.get(n)
+        headings = self._headings.get(n, [])
         if text is not None and self._request.options.output == "markdown":
+            named = self._outline.lines(n, text)
+            headings = [heading for heading in headings if heading.line not in named]
             text = self._outline.level(n, text)
         share = None if text is None else fidelity(layer, text)
         if text is None or bad is not None or (share is not None and share < self._policy.bound):
@@ -167,7 +194,8 @@ class Work:
         Path(self._request.out_dir, file).write_text(text, encoding="utf-8", newline="\n")
         empty = not text.strip() and not layer.strip() and self._document.inspect(n, images=False).objects > 0
         warnings = (*((NO_TEXT,) if empty else ()), *((DEGRADED,) if bad else ()), *self._lossy(share))
-        return Page(n, file=file, chars=len(text), seconds=seconds, warnings=warnings, fidelity=_rounded(share))
+        told = about.write(self._request.out_dir, n, headings, self._told.get(n, {}))
+        return Page(n, file=file, chars=len(text), seconds=seconds, warnings=warnings, fidelity=_rounded(share), about=told)
 
     def _lossy(self, share: float | None) -> tuple[str, ...]:
         return (LOSSY,) if share is not None and share < self._policy.bound else ()

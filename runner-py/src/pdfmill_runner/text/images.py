@@ -33,14 +33,15 @@ class ImageFolder:
     def add(self, page: int, figure: Figure, label: str = "") -> str | None:
         """Write an image and return its name relative to the conversion's folder; None when it is not worth it or too much.
 
-        `label` tells it apart from others of the page, which are else numbered.
+        `label` is the name that somebody gave it, who wants it whatever it is; others are numbered, left out when they are
+        small, and written once.
         """
         media_type = _MEDIA_TYPES.get(figure.format)
         too_small = min(figure.width, figure.height) < MIN_SIDE or figure.width * figure.height < MIN_AREA
-        if media_type is None or too_small or not figure.data:
+        if media_type is None or (too_small and not label) or not figure.data:
             return None
         digest = hashlib.sha256(figure.data).digest()
-        if digest in self._files:
+        if digest in self._files and not label:
             return self._files[digest]
         count, size = self._count.get(page, 0) + 1, self._bytes.get(page, 0) + len(figure.data)
         if count > MAX_COUNT or size > MAX_BYTES:

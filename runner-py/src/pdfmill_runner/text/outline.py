@@ -31,15 +31,23 @@ class Outline:
 
     def level(self, page: int, markdown: str) -> str:
         """Return a page's Markdown with the level of each heading that the outline has on that page."""
+        lines = markdown.split("\n")
+        for i, level in self.lines(page, markdown).items():
+            lines[i] = f"{'#' * level} {lines[i].lstrip('#').lstrip()}"
+        return "\n".join(lines)
+
+    def lines(self, page: int, markdown: str) -> dict[int, int]:
+        """Return the levels of the headings that the outline has on a page, by their lines (from 0)."""
+        found: dict[int, int] = {}
         if not any(at == page for at, _ in self._levels):
-            return markdown
-        lines, fence = markdown.split("\n"), ""
-        for i, line in enumerate(lines):
+            return found
+        fence = ""
+        for i, line in enumerate(markdown.split("\n")):
             if mark := _FENCE.match(line):
                 fence = "" if fence == mark[1] else fence or mark[1]
             elif not fence and (heading := _HEADING.match(line)) and (level := self._levels.get((page, _key(heading[2])))):
-                lines[i] = f"{'#' * level} {line[len(heading[1]) :].lstrip()}"
-        return "\n".join(lines)
+                found[i] = level
+        return found
 
 
 def _key(title: str) -> str:
