@@ -44,6 +44,9 @@ func (s *Service) handle(ctx context.Context, d stage.Delivery[event.Range]) ([]
 	if err != nil {
 		return nil, scratchTrouble(err, s.config.Scratch)
 	}
+	if err := s.config.underling.give(outDir); err != nil {
+		return nil, scratchTrouble(err, s.config.Scratch)
+	}
 	defer func() {
 		if err := os.RemoveAll(outDir); err != nil {
 			s.log.Warn("scratch folder left behind", "dir", outDir, "err", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
@@ -68,14 +69,19 @@ func newEngine(
 
 // build returns how one of so many workers of an engine, which share the cores, is started, after making its environment if need be.
 func build(ctx context.Context, name string, c Config, cache string, l supervise.Launch, workers int, at addresses, log *slog.Logger) (supervise.Command, error) {
-	if c.Runner != "" {
-		return command(name, c, cache, c.Runner, l, workers, at), nil
+	python := c.Runner
+	if python == "" {
+		env, err := install(ctx, name, c, cache, l, log)
+		if err != nil {
+			return supervise.Command{}, err
+		}
+		python = env.Python
 	}
-	env, err := install(ctx, name, c, cache, l, log)
+	user, err := c.underling.runs(ctx, python, c.Scratch)
 	if err != nil {
 		return supervise.Command{}, err
 	}
-	return command(name, c, cache, env.Python, l, workers, at), nil
+	return command(name, c, cache, python, user, l, workers, at), nil
 }
 
 // install returns an engine's Python environment, made if need be. Those of marker and ocr are never made by themselves.
@@ -91,8 +97,9 @@ func install(ctx context.Context, name string, c Config, cache string, l supervi
 }
 
 // command starts a worker with nothing of this process' environment but what it needs.
-func command(name string, c Config, cache, python string, l supervise.Launch, workers int, at addresses) supervise.Command {
-	env := supervise.Environment{Path: os.Getenv("PATH"), Home: cache, Temp: c.Scratch, ModelCache: c.Marker.Folder(cache), Threads: 1}
+func command(name string, c Config, cache, python string, user *unprivileged.User, l supervise.Launch, workers int, at addresses) supervise.Command {
+	env := surroundings(c, cache, user)
+	env.Threads = 1
 	switch gpu := profile(name, c).GPU; {
 	case gpu, name == job.EngineMarker:
 		env.Device, env.VisibleDevices, env.Threads = "cpu", l.Device, threads(workers)
@@ -110,12 +117,21 @@ func command(name string, c Config, cache, python string, l supervise.Launch, wo
 	}
 	made := supervise.Command{
 		Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List(),
-		Confined: c.Confine == "all" || (c.Confine != "none" && !profile(name, c).GPU), Memory: c.workerMemory(name),
+		User: user, Confined: c.Confine == "all" || (c.Confine != "none" && !profile(name, c).GPU), Memory: c.workerMemory(name),
 	}
 	if l.Device == "" {
 		made.Data = made.Memory
 	}
 	return made
+}
+
+// surroundings are where a worker or a server finds programs, models and folders of its own.
+func surroundings(c Config, cache string, user *unprivileged.User) supervise.Environment {
+	env := supervise.Environment{Path: os.Getenv("PATH"), Home: cache, Temp: c.Scratch, ModelCache: c.Marker.Folder(cache)}
+	if user != nil {
+		env.Home, env.Temp = home(cache), temporary(c.Scratch)
+	}
+	return env
 }
 
 // await waits until a worker can take a range, unless none is to start before there is one.

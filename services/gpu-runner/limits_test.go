@@ -31,7 +31,7 @@ func TestEveryWorkerHasALimitOfMemory(t *testing.T) {
 		{job.EngineText, supervise.Launch{}, map[string]int64{job.EngineOCR: 3 * gib}, 2 * gib, 2 * gib},
 		{job.EngineText, supervise.Launch{}, map[string]int64{job.EngineText: 0}, 0, 0},
 	} {
-		got := command(c.engine, Config{WorkerMemory: c.given}, t.TempDir(), "/python", c.launch, 1, addresses{})
+		got := command(c.engine, Config{WorkerMemory: c.given}, t.TempDir(), "/python", nil, c.launch, 1, addresses{})
 		if got.Memory != c.memory || got.Data != c.data {
 			t.Errorf("%s on %q, given %v: memory %d, data %d", c.engine, c.launch.Device, c.given, got.Memory, got.Data)
 		}
@@ -47,7 +47,7 @@ func TestEveryWorkerHasALimitOfMemory(t *testing.T) {
 func TestWhatAWorkerIsToldOfItsDevice(t *testing.T) {
 	c := Config{AllocConf: "expandable_segments:True"}
 	for _, isolated := range []bool{false, true} {
-		env := command(engineSim, c, "/cache", "/python", supervise.Launch{Device: "GPU-1", Isolated: isolated}, 1<<20, addresses{}).Env
+		env := command(engineSim, c, "/cache", "/python", nil, supervise.Launch{Device: "GPU-1", Isolated: isolated}, 1<<20, addresses{}).Env
 		for _, entry := range []string{"CUDA_VISIBLE_DEVICES=GPU-1", "TORCH_DEVICE=cuda", "OMP_NUM_THREADS=1", "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"} {
 			if !slices.Contains(env, entry) {
 				t.Errorf("no %s in %v", entry, env)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -14,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
@@ -76,19 +76,22 @@ func (m maker) server(name, url string, args arguments, guest schedule.Guest, tr
 		if err != nil {
 			return supervise.Command{}, err
 		}
+		user, err := m.config.underling.runs(ctx, env.Python, m.config.Scratch)
+		if err != nil {
+			return supervise.Command{}, err
+		}
 		call := append([]string{"-m", "pdfmill_runner.marker.serve", "--port", strconv.Itoa(port)}, more...)
-		return supervise.Command{Path: env.Python, Args: call, Env: m.environment(device).List()}, nil
+		return supervise.Command{Path: env.Python, Args: call, Env: m.environment(device, user).List(), User: user}, nil
 	}
 	server, err := supervise.NewServer(config)
 	return server, err
 }
 
 // environment is all that a server gets of ours.
-func (m maker) environment(device string) supervise.Environment {
-	env := supervise.Environment{
-		Path: os.Getenv("PATH"), Home: m.cache, Temp: m.config.Scratch, ModelCache: m.config.Marker.Folder(m.cache), Device: "cpu", VisibleDevices: noGPU,
-		Threads: runtime.NumCPU(), More: m.config.Marker.environment(m.cache, addresses{}),
-	}
+func (m maker) environment(device string, user *unprivileged.User) supervise.Environment {
+	env := surroundings(m.config, m.cache, user)
+	env.Device, env.VisibleDevices, env.Threads = "cpu", noGPU, runtime.NumCPU()
+	env.More = m.config.Marker.environment(m.cache, addresses{})
 	if device != "" {
 		env.Device, env.VisibleDevices = "cuda", device
 	}

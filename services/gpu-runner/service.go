@@ -39,6 +39,7 @@ type Config struct {
 
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
 	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Workers that get no network and no way to more privileges: auto: those of engines that need neither GPU nor servers (a driver may want a helper with the set-user-ID bit); all; or none."`
+	WorkerUser  string        `name:"worker-user" env:"PDFMILL_WORKER_USER" default:"auto" placeholder:"USER" help:"User that workers and servers run as when this process is root: a name, UID:GID, none (root) or auto (nobody, where that user can read interpreter, cache and scratch)."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
 	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"For tests, of the engine sim: socket of a gpusim broker, whose simulated GPUs are used instead of real ones; or torch: real ones, with memory that is real."`
@@ -55,6 +56,8 @@ type Config struct {
 
 	// Install hears of each step while the Python environment is created; may be nil.
 	Install func(step, detail string) `kong:"-"`
+
+	underling *underling // of workers and servers
 }
 
 // Validate reports everything that is wrong with the configuration.
@@ -111,8 +114,12 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 		c.Scratch = filepath.Join(os.TempDir(), fmt.Sprintf("pdfmill-scratch-%d", os.Getpid()))
 	}
 	c = c.resolved(p.Cache)
+	var err error
+	if c.underling, err = newUnderling(c, p.Cache, p.Log); err != nil {
+		return nil, err
+	}
 	s := &Service{config: c, platform: p, engines: map[string]*engine{}, log: p.Log.With("service", stage.GPURunner)}
-	s.sources = newSources(p.Store, p.Bucket, c.Scratch, c.KeepSources)
+	s.sources = newSources(p.Store, p.Bucket, c.Scratch, c.KeepSources, c.underling.lend)
 	readings, err := s.openGPUs()
 	if err != nil {
 		return nil, err
@@ -232,7 +239,7 @@ type detail struct {
 // Run implements lifecycle.Service: workers start at once, messages are fetched only when one is ready, and workers end after the last message.
 func (s *Service) Run(ctx context.Context) error {
 	// What an earlier process left in scratch belongs to nobody: results count only when they are in the store.
-	if err := errors.Join(os.RemoveAll(s.config.Scratch), os.MkdirAll(s.config.Scratch, 0o700)); err != nil {
+	if err := errors.Join(os.RemoveAll(s.config.Scratch), os.MkdirAll(s.config.Scratch, 0o700), s.config.underling.settle(s.config.Scratch)); err != nil {
 		return fmt.Errorf("scratch folder: %w", err)
 	}
 	defer os.RemoveAll(s.config.Scratch)

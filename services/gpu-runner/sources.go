@@ -21,7 +21,8 @@ type sources struct {
 	store  object.Store
 	bucket string
 	dir    string
-	keep   int64 // bytes of files that nobody uses
+	keep   int64                   // bytes of files that nobody uses
+	lend   func(path string) error // lets workers read a file
 
 	mu    sync.Mutex
 	files map[string]*sourceFile
@@ -36,8 +37,8 @@ type sourceFile struct {
 	err     error
 }
 
-func newSources(store object.Store, bucket, dir string, keep int64) *sources {
-	return &sources{store: store, bucket: bucket, dir: dir, keep: keep, files: map[string]*sourceFile{}}
+func newSources(store object.Store, bucket, dir string, keep int64, lend func(string) error) *sources {
+	return &sources{store: store, bucket: bucket, dir: dir, keep: keep, lend: lend, files: map[string]*sourceFile{}}
 }
 
 // open returns the path of a document's bytes, whose hash was checked, and a function to give it back with.
@@ -118,7 +119,7 @@ func (s *sources) download(ctx context.Context, sha, path string) (int64, error)
 	case err != nil:
 		return 0, err
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
+	if err := errors.Join(s.lend(file.Name()), os.Rename(file.Name(), path)); err != nil {
 		return 0, scratchTrouble(err, s.dir)
 	}
 	return size, nil

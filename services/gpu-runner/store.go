@@ -8,6 +8,8 @@ import (
 	"os"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pdfmill/pdfmill/pipeline/crashpoint"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -180,7 +182,7 @@ func openScratch(outDir, name string, limit int64) (*os.File, int64, error) {
 		return nil, 0, failure.New(failure.Unhealthy, "open scratch folder", outDir, err)
 	}
 	defer root.Close()
-	file, err := root.Open(name)
+	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe in its place would let us wait for ever
 	if err != nil {
 		return nil, 0, failure.New(failure.EngineError, "open what the runner wrote", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
 
@@ -31,6 +32,7 @@ type Inspector struct {
 	policies Policies
 	secrets  *secret.Store
 	pool     *sandbox.Pool
+	user     *unprivileged.User // of the repair tool; nil: that of this process
 }
 
 // NewInspector returns an inspector; probes start when there is something to inspect, or with Warm.
@@ -42,7 +44,7 @@ func NewInspector(c sandbox.Config, l Limits, p Policies, secrets *secret.Store)
 	if err != nil {
 		return nil, err
 	}
-	return &Inspector{limits: l, policies: p, secrets: secrets, pool: pool}, nil
+	return &Inspector{limits: l, policies: p, secrets: secrets, pool: pool, user: c.User}, nil
 }
 
 // Warm starts a probe ahead of the first document.

@@ -35,7 +35,7 @@ func BenchmarkLayers(b *testing.B) {
 	}{
 		{"around_it:_both_ends_sniffed", func() error { _, err := sniffFile(path); return err }},
 		{"around_it:_repair_by_qpdf,_where_wanted", func() error {
-			_, err := runRepair(b.Context(), tool, 1<<30, "", path, out, "--deterministic-id")
+			_, err := runRepair(b.Context(), tool, nil, 1<<30, "", path, out, "--deterministic-id")
 			return err
 		}},
 	} {

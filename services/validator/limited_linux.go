@@ -6,18 +6,21 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // limits of a child process.
 type limits struct {
-	memory    int64 // bytes of address space
+	user      *unprivileged.User // nil: that of this process
+	memory    int64              // bytes of address space
 	cpu       time.Duration
 	fileBytes int64 // of a file that it writes
 }
 
 // startLimited starts a process that ends with this one, and limits it within its first microseconds, long before a document can fill its memory.
 func startLimited(cmd *exec.Cmd, l limits) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: l.user.Credential()}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

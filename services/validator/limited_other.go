@@ -5,11 +5,14 @@ package validator
 import (
 	"os/exec"
 	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // limits of a child process.
 type limits struct {
-	memory    int64 // bytes of address space
+	user      *unprivileged.User // nil: that of this process
+	memory    int64              // bytes of address space
 	cpu       time.Duration
 	fileBytes int64 // of a file that it writes
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/facts"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 const (
@@ -88,11 +89,11 @@ func (i *Inspector) tryRepair(ctx context.Context, tool, from, to, passwordRef s
 	}
 	if !encrypted {
 		// The output is the same each time it is made of the same file, so that a second delivery stores the same bytes.
-		return runRepair(limited, tool, i.limits.MaxBytes, "", from, to, "--deterministic-id")
+		return runRepair(limited, tool, i.user, i.limits.MaxBytes, "", from, to, "--deterministic-id")
 	}
 	known, _ := i.passwords(passwordRef) // without them the tool says what is missing
 	for _, password := range append([]string{""}, known...) {
-		if said, err = runRepair(limited, tool, i.limits.MaxBytes, password, from, to, "--password-file=-"); err == nil {
+		if said, err = runRepair(limited, tool, i.user, i.limits.MaxBytes, password, from, to, "--password-file=-"); err == nil {
 			break
 		}
 	}
@@ -122,16 +123,19 @@ func mentions(path, word string) (bool, error) {
 	}
 }
 
-// runRepair runs the tool in a process with bounds, and without anything of this one's environment. A password goes to its standard input. It returns what the tool
+// runRepair runs the tool as user in a process with bounds, and without anything of this one's environment. A password goes to its standard input. It returns what the tool
 // said.
-func runRepair(ctx context.Context, tool string, maxBytes int64, password, from, to string, options ...string) ([]string, error) {
+func runRepair(ctx context.Context, tool string, user *unprivileged.User, maxBytes int64, password, from, to string, options ...string) ([]string, error) {
 	cmd := exec.CommandContext(ctx, tool, append(options, "--warning-exit-0", "--object-streams=preserve", "--", from, to)...)
 	cmd.Env = []string{"LC_ALL=C"}
 	cmd.Dir = "/"
 	cmd.Stdin = strings.NewReader(password + "\n")
+	if err := errors.Join(user.Read(from), user.Own(to)); err != nil {
+		return nil, fmt.Errorf("let %s repair as %s: %w", qpdf, user, err)
+	}
 	var said limitedText
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := startLimited(cmd, limits{memory: repairMemory, cpu: repairTime, fileBytes: maxBytes}); err != nil {
+	if err := startLimited(cmd, limits{user: user, memory: repairMemory, cpu: repairTime, fileBytes: maxBytes}); err != nil {
 		return nil, fmt.Errorf("start %s: %w", qpdf, err)
 	}
 	err := cmd.Wait()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
 
@@ -28,6 +30,7 @@ type Config struct {
 	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused."`
 	MaxRangePages int      `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" help:"Pages in one range at most."`
 	Scratch       string   `name:"validator-scratch" env:"PDFMILL_VALIDATOR_SCRATCH" type:"path" help:"Folder for documents while they are inspected; default: the system's temporary folder."`
+	ProbeUser     string   `name:"probe-user" env:"PDFMILL_PROBE_USER" default:"auto" placeholder:"USER" help:"User that documents are opened and repaired as when this process is root: a name, UID:GID, none (root) or auto (nobody, where that user can reach scratch)."`
 	Thumbnail     int      `name:"thumbnail-pixels" env:"PDFMILL_THUMBNAIL_PIXELS" default:"320" help:"Longest side of the picture of the first page that is kept beside the result; 0: none."`
 	Limits        Limits   `embed:""`
 	Policies      Policies `embed:""`
@@ -81,11 +84,32 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	if c.Sandbox.CacheDir == "" && p.Cache != "" {
 		c.Sandbox.CacheDir = sandbox.CacheDir(p.Cache)
 	}
+	var err error
+	if c.Sandbox.User, err = c.probeUser(log); err != nil {
+		return nil, err
+	}
 	inspector, err := NewInspector(c.Sandbox, c.Limits, c.Policies, p.Secrets)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{config: c, platform: p, inspector: inspector, log: log}, nil
+}
+
+// probeUser is whom probes become, nil for the user of this process.
+func (c Config) probeUser(log *slog.Logger) (*unprivileged.User, error) {
+	user, err := unprivileged.Find(c.ProbeUser)
+	if err != nil {
+		return nil, fmt.Errorf("probe-user: %w", err)
+	}
+	switch err := user.Reach(filepath.Join(c.Scratch, "document")); {
+	case err == nil:
+		return user, nil
+	case c.ProbeUser != unprivileged.Auto:
+		return nil, fmt.Errorf("validator-scratch: %w", err)
+	default:
+		log.Warn("documents are opened as root: keep scratch where everybody may pass, or name it with --validator-scratch", "err", err)
+		return nil, nil
+	}
 }
 
 // Name implements lifecycle.Service.

@@ -104,7 +104,7 @@ func (b *build) link(ctx context.Context, folders ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(site, "pdfmill_runner.pth"), []byte(strings.Join(folders, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(site, "pdfmill_runner.pth"), []byte(strings.Join(folders, "\n")+"\n"), 0o644); err != nil {
 		return b.failed("install the runner", err, "")
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // Command is how a runner is started. Env is everything it gets: nothing is inherited.
@@ -20,6 +22,8 @@ type Command struct {
 	// Data is how many bytes of data the program may have (RLIMIT_DATA: its heap and private mappings); 0: as many as it likes. It is none for
 	// programs that use a GPU, which map far more than they use.
 	Data int64
+	// User is whom the program becomes; nil: it stays the user of this process. Only root can name another.
+	User *unprivileged.User
 	// Confined takes the network and every way to more privileges from the process.
 	Confined bool
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -25,9 +26,9 @@ const (
 	maxFiles = 4096
 )
 
-// isolate makes a command the leader of a group of its own that dies with this process and inherits no descriptor it isn't given.
-func isolate(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+// isolate makes a command the leader of a group of its own that dies with this process, runs as user, and inherits no descriptor it isn't given.
+func isolate(cmd *exec.Cmd, user *unprivileged.User) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: user.Credential()}
 	// What this process was itself started with, beyond the standard three, isn't the child's either. Best effort: Linux 5.11 and later.
 	_ = unix.CloseRange(protocol.FDRequests, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }

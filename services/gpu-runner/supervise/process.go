@@ -225,7 +225,7 @@ func (p *Process) spawn() error {
 	p.cmd.Env = append(append([]string{}, p.cfg.Command.Env...), TokenVariable+"="+p.token)
 	p.cmd.Stdout, p.cmd.Stderr = outputIn, outputIn
 	p.cmd.ExtraFiles = []*os.File{requestsIn, repliesOut}
-	isolate(p.cmd)
+	isolate(p.cmd, p.cfg.Command.User)
 	if p.cfg.Command.Confined {
 		confine(p.cmd, p.cfg.Log)
 	}

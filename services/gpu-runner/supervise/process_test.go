@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -95,6 +97,58 @@ func TestAConfinedWorker(t *testing.T) {
 	self, err := os.ReadFile("/proc/self/status")
 	if err != nil || bytes.Contains(self, []byte("NoNewPrivs:\t1")) {
 		t.Errorf("this process lost its own way to privileges: %v", err)
+	}
+}
+
+// TestAWorkerOfAnotherUser is nobody, may do nothing that root may, and works all the same.
+func TestAWorkerOfAnotherUser(t *testing.T) {
+	user, err := unprivileged.Find(unprivileged.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user == nil {
+		t.Log("only root can start processes as somebody else")
+		return
+	}
+	dir, err := os.MkdirTemp("", "pdfmill-user-") // where everybody may pass, as a test's own folder is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	out := filepath.Join(dir, "out")
+	cfg := config(fakechild.Config{})
+	program, err := os.ReadFile(cfg.Command.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Command.Path, cfg.Command.User, cfg.Command.Confined = filepath.Join(dir, "worker"), user, true
+	if err := errors.Join(os.Chmod(dir, 0o711), os.WriteFile(cfg.Command.Path, program, 0o700), os.Chmod(cfg.Command.Path, 0o755), os.Mkdir(out, 0o700), user.Own(out)); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, cfg)
+	status, err := os.ReadFile(procPath(p.Info().PID, "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("Uid: %[1]d %[1]d %[1]d %[1]d", user.UID), fmt.Sprintf("Gid: %[1]d %[1]d %[1]d %[1]d", user.GID), "Groups: NStgid:", "CapEff: 0000000000000000", "NoNewPrivs: 1",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(string(status)), " "), want) {
+			t.Errorf("no %q in\n%s", want, status)
+		}
+	}
+	r := request(t, "c-1", "a.pdf")
+	r.OutDir = out
+	if result, err := p.Convert(t.Context(), r, nil); err != nil || len(result.Pages) != 3 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if err := os.Chown(out, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	r = request(t, "c-2", "a.pdf")
+	r.OutDir = out
+	if result, err := p.Convert(t.Context(), r, nil); err == nil {
+		t.Errorf("it wrote into a folder of root's: %+v", result)
 	}
 }
 

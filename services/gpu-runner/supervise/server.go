@@ -416,7 +416,7 @@ func (c *serverChild) start(command Command) error {
 	}
 	cmd.Env = append(append([]string{}, command.Env...), TokenVariable+"="+token)
 	cmd.Stdout, cmd.Stderr = outputIn, outputIn
-	isolate(cmd)
+	isolate(cmd, command.User)
 	started := make(chan error, 1)
 	go c.own(cmd, command, token, output, outputIn, started)
 	return <-started

@@ -59,7 +59,7 @@ func (p *Pool) start(ctx context.Context) (*child, error) {
 	}
 	c := &child{cmd: cmd, in: in, answers: make(chan reply), quit: make(chan struct{}), dead: make(chan struct{})}
 	go c.read(out)
-	err = c.send(setup{CacheDir: p.config.CacheDir, Memory: p.config.Memory, CPU: p.config.cpu()})
+	err = c.send(setup{CacheDir: p.config.CacheDir, Memory: p.config.Memory, CPU: p.config.cpu(), User: p.config.User})
 	if err == nil {
 		var greeting answer
 		if greeting, err = c.await(ctx, startWait); err == nil && greeting.Code == codeReady {

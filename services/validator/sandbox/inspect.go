@@ -44,6 +44,9 @@ func (p *Pool) Inspect(ctx context.Context, d Document) (Sight, error) {
 	case <-ctx.Done():
 		return Sight{}, fmt.Errorf("wait for a PDFium probe: %w", ctx.Err())
 	}
+	if err := p.config.User.Read(d.Path); err != nil {
+		return Sight{}, failure.New(failure.Unhealthy, "let the probe read", d.Path, err)
+	}
 	t := &talk{pool: p, document: d, from: 1}
 	for fresh := false; ; fresh = true {
 		c, err := p.take(ctx, fresh)

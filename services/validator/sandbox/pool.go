@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // Config says how probes are started, and what an inspection may take.
@@ -21,6 +23,8 @@ type Config struct {
 	Effort    Effort        // spent on facts
 	Probes    int           // at once
 	Recycle   int           // documents after which a probe is replaced; default 500
+	// User is whom a probe becomes; nil: it stays the user of this process. Documents are made readable to that user.
+	User *unprivileged.User
 }
 
 // cpu is the processor time that one question may take, however it is dealt with by the clock: opening, the pages, one page too long, and room for the

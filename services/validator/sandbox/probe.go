@@ -45,6 +45,9 @@ func Main(in io.Reader, out io.Writer) error {
 	if err := confine(s.Memory); err != nil { // after PDFium was compiled, which needs room and may write its cache
 		return fmt.Errorf("limit this process: %w", err)
 	}
+	if err := s.User.Become(); err != nil {
+		return err
+	}
 	p.say(answer{Code: codeReady})
 	for p.err == nil && !p.over && lines.Scan() {
 		var q question

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/klippa-app/go-pdfium/requests"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // TestMain makes the test's own binary the probe.
@@ -120,6 +122,75 @@ func TestAProbeIsConfined(t *testing.T) {
 	}
 	if strings.Contains(string(limits), "Max address space         unlimited") {
 		t.Error("address space is not limited")
+	}
+}
+
+// A probe of root's is nobody before it sees a document, which it may read, and nothing else of root's.
+func TestAProbeOfRootIsNobody(t *testing.T) {
+	user, err := unprivileged.Find(unprivileged.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user == nil {
+		t.Log("only root can become somebody else")
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := NewPool(Config{Command: []string{self, "probe"}, CacheDir: cacheDir(), User: user, Bounds: Bounds{
+		Pages: 10, Points: 1e5, Pixels: 1e9, DPI: 72, ImagePixels: 1e9, Objects: 1e6, Content: 1e8, Chars: 1e6, Nesting: 9,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	path := onePage(t)
+	for dir := filepath.Dir(path); dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := filepath.Join(filepath.Dir(path), "secret.pdf")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(secret, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := pool.Inspect(t.Context(), Document{Path: path})
+	if err != nil || seen.Facts.LoadablePages != 1 {
+		t.Fatalf("%+v, %v", seen, err)
+	}
+	c, err := pool.take(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("Uid: %[1]d %[1]d %[1]d %[1]d", user.UID), fmt.Sprintf("Gid: %[1]d %[1]d %[1]d %[1]d", user.GID), "Groups: NStgid:", "CapEff: 0000000000000000",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(string(status)), " "), want) {
+			t.Errorf("no %q in\n%s", want, status)
+		}
+	}
+	for path, code := range map[string]string{path: codeOpened, secret: codeUnopened} {
+		if err := c.send(question{Path: path, From: 1, Bounds: pool.config.Bounds}); err != nil {
+			t.Fatal(err)
+		}
+		a, err := c.await(t.Context(), startWait)
+		if err != nil || a.Code != code {
+			t.Errorf("asked for %s: %+v, %v", filepath.Base(path), a, err)
+		}
+		for err == nil && code == codeOpened && a.Code != codeDone {
+			a, err = c.await(t.Context(), startWait)
+		}
 	}
 }
 

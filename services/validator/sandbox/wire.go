@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/facts"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // setup is the first line that a probe reads.
@@ -16,6 +17,8 @@ type setup struct {
 	CacheDir string        `json:"cache_dir"` // of compiled code; "" compiles anew
 	Memory   int64         `json:"memory"`    // bytes of the sandbox
 	CPU      time.Duration `json:"cpu"`       // of one question; the kernel ends a probe that nobody stopped
+	// User is whom the probe becomes before the first question, once it has what it needs.
+	User *unprivileged.User `json:"user,omitempty"`
 }
 
 // question asks about one document. It travels on the probe's standard input: a password is in no argument and in no environment.

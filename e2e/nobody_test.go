@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
+)
+
+// TestRootParsesAsNobody: a pipeline that root started opens and converts documents as a user who can read nothing else of it.
+func TestRootParsesAsNobody(t *testing.T) {
+	user, err := unprivileged.Find(unprivileged.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user == nil {
+		t.Log("this is about root")
+		return
+	}
+	open, err := os.MkdirTemp("", "pdfmill-nobody-") // where everybody may pass, as a test's own folder is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(open) })
+	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := rig.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user.Reach(filepath.Join(cache, "any")) != nil {
+		cache = filepath.Join(open, "cache")
+	}
+	python := "/usr/bin/python3" // one of root's own would be out of reach
+	if _, err := os.Stat(python); err != nil {
+		python = "python3"
+	}
+	if out := rig.Run(t, "engines", "install", "text", "--yes", "--cache", cache, "--python", python); out.Code != 0 {
+		t.Fatalf("%s", out.Stderr)
+	}
+	data := filepath.Join(open, "data")
+	p := rig.Up(t, data, "--cache", cache, "--python", python, "--worker-user", "nobody", "--probe-user", "nobody", "--workers", "1")
+	p.Put("letter.pdf", read(t, "../samples/letter.pdf"), nil)
+	if out := p.Run("submit", "--wait", "../samples/letter.pdf"); out.Code != 0 {
+		t.Fatalf("%s%s", out.Stdout, out.Stderr)
+	}
+
+	seen := map[string]bool{}
+	for _, child := range children(t, p.Processes[0].PID()) {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+		if err != nil {
+			continue // gone
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
+		if err != nil {
+			continue
+		}
+		words := strings.ReplaceAll(string(line), "\x00", " ")
+		if want := fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.UID); !bytes.Contains(status, []byte(want)) {
+			t.Errorf("%s is not nobody:\n%s", words, status)
+		}
+		seen["a worker"] = seen["a worker"] || strings.Contains(words, "pdfmill_runner")
+		seen["a probe"] = seen["a probe"] || strings.HasSuffix(words, " probe ")
+	}
+	for _, who := range []string{"a worker", "a probe"} {
+		if !seen[who] {
+			t.Errorf("%s is not there", who)
+		}
+	}
+
+	tell := func(program string, args ...string) error {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: user.Credential()}
+		return cmd.Run()
+	}
+	for _, private := range []string{"credentials.json", "endpoints.json", "s3/inbox/letter.pdf"} {
+		path := filepath.Join(data, private)
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("nothing to hide: %v", err)
+		}
+		if tell("cat", path) == nil {
+			t.Errorf("nobody reads %s", path)
+		}
+	}
+	for _, folder := range []string{data, filepath.Join(data, "s3"), filepath.Join(data, "nats"), filepath.Join(data, "scratch"), filepath.Join(cache, "workers")} {
+		if _, err := os.Stat(folder); err != nil {
+			t.Errorf("nothing to hide: %v", err)
+		}
+		if tell("ls", folder) == nil {
+			t.Errorf("nobody looks into %s", folder)
+		}
+		if tell("touch", filepath.Join(folder, "x")) == nil {
+			t.Errorf("nobody writes into %s", folder)
+		}
+	}
+	p.Stop(10 * time.Second)
+	pipelinetest.Eventually(t, "scratch is gone", func() bool {
+		_, err := os.Stat(filepath.Join(data, "scratch"))
+		return os.IsNotExist(err)
+	})
+}
+
+// children are the processes that a process has started.
+func children(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		words, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread is gone
+		}
+		for _, word := range strings.Fields(string(words)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
