@@ -47,6 +47,8 @@ type overview struct {
 type queue struct {
 	Waiting uint64 `json:"waiting"`
 	InWork  int    `json:"in_work"`
+	// Unserved says that ranges wait there and nobody takes any.
+	Unserved bool `json:"unserved,omitempty"`
 }
 
 // Run prints where jobs are.
@@ -130,6 +132,10 @@ func (c *statusCommand) overview(ctx context.Context, broker *jet.Broker) (overv
 	if err != nil {
 		return o, fmt.Errorf("read the work queue: %w", err)
 	}
+	unserved, err := broker.Unserved(ctx)
+	if err != nil {
+		return o, err
+	}
 	consumers := jobs.ListConsumers(ctx)
 	for info := range consumers.Info() {
 		name := jet.QueueName(info.Name)
@@ -138,6 +144,9 @@ func (c *statusCommand) overview(ctx context.Context, broker *jet.Broker) (overv
 	}
 	if err := consumers.Err(); err != nil {
 		return o, fmt.Errorf("read the work queue: %w", err)
+	}
+	for subject, waiting := range unserved {
+		o.Queues[jet.Durable(subject)] = queue{Waiting: waiting, Unserved: true}
 	}
 	dead, err := broker.JS().Stream(ctx, jet.StreamDead)
 	if err != nil {
@@ -177,7 +186,11 @@ func printOverview(w io.Writer, o overview) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "QUEUE\tWAITING\tIN WORK")
 	for _, name := range sortedKeys(o.Queues) {
-		fmt.Fprintf(table, "%s\t%d\t%d\n", name, o.Queues[name].Waiting, o.Queues[name].InWork)
+		nobody := ""
+		if o.Queues[name].Unserved {
+			nobody = "\tno gpu-runner takes these: nobody serves the engine, or has the labels that they need"
+		}
+		fmt.Fprintf(table, "%s\t%d\t%d%s\n", name, o.Queues[name].Waiting, o.Queues[name].InWork, nobody)
 	}
 	var states []string
 	for _, state := range sortedKeys(o.States) {
@@ -257,6 +270,9 @@ func queuedAs(p *jet.Place) string {
 	text := fmt.Sprintf("%d of it at %s, behind %d others", p.Messages, p.Stage, p.Ahead)
 	if p.AheadPages > 0 {
 		text += fmt.Sprintf(" with %d pages", p.AheadPages)
+	}
+	if p.Unserved {
+		return text + "; no gpu-runner takes it: nobody serves the engine, or has the labels that it needs"
 	}
 	text += fmt.Sprintf("; %d in work there", p.InWork)
 	if p.Remaining > 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
@@ -25,9 +26,10 @@ type settings struct {
 	Publisher publisher.Config `embed:"" group:"Publisher:"`
 }
 
-// engines are those that somebody may ask for: validator and gpu-runner are told separately.
+// engines are those that somebody may ask for, as they are written in subjects: validator and gpu-runner are told separately.
 func (s settings) engines() []string {
 	all := append(slices.Clone(s.Runner.Serve), s.Validator.Engines...)
+	all, _ = job.ParseRoutes(all) // what is wrong with them the services say
 	slices.Sort(all)
 	return slices.Compact(all)
 }

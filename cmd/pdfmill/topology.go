@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
@@ -25,13 +26,13 @@ type installation struct {
 	Replicas    int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
 	MaxQueued   int64    `name:"max-queued" env:"PDFMILL_MAX_QUEUED" default:"1000000" placeholder:"N" group:"This installation:" help:"Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest (${default})."`
 	EventsBytes int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
-	Engines     []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default})."`
+	Engines     []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default}); with what documents may need of who serves them: marker,marker@region=eu."`
 	Tenants     string   `env:"PDFMILL_TENANTS" type:"path" placeholder:"FILE" group:"This installation:" help:"JSON file that declares the tenants, all of them: sources, and quotas a day (docs/tenants.md). Default: those that were applied before stay."`
 }
 
 // topology is the declaration; reading the tenants' file can fail.
 func (i installation) topology() (jet.Topology, error) {
-	t := jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.Engines}
+	t := jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.routes()}
 	if i.Tenants == "" {
 		return t, nil
 	}
@@ -42,10 +43,19 @@ func (i installation) topology() (jet.Topology, error) {
 	return t, nil
 }
 
+// routes are the engines as they are written in subjects.
+func (i installation) routes() []string {
+	routes, _ := job.ParseRoutes(i.Engines) // Validate has read them
+	return routes
+}
+
 // Validate is called by the command line's parser.
 func (i installation) Validate() error {
 	if i.Replicas < 1 || i.Replicas > 5 {
 		return fmt.Errorf("--replicas %d: JetStream keeps 1 to 5", i.Replicas)
+	}
+	if _, err := job.ParseRoutes(i.Engines); err != nil {
+		return fmt.Errorf("--engines: %w", err)
 	}
 	if i.MaxQueued < 1 {
 		return fmt.Errorf("--max-queued %d: at least one message must be able to wait", i.MaxQueued)

@@ -141,6 +141,12 @@ func (p *Pipeline) Put(key string, content []byte, metadata map[string]string) {
 	}
 }
 
+// Service starts one more process of a service, where they are processes of their own.
+func (p *Pipeline) Service(name string, args ...string) *Process {
+	p.t.Helper()
+	return Start(p.t, p.env, Binary(p.t, "pdfmill-"+name), args...)
+}
+
 // Start starts a command of pdfmill's that runs until it is told to end.
 func (p *Pipeline) Start(args ...string) *Process {
 	p.t.Helper()

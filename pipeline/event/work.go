@@ -23,8 +23,8 @@ const (
 	SubjectFailed    = "pdf.failed"
 )
 
-// SubjectValidated is where ranges for an engine and lane wait.
-func SubjectValidated(engine, lane string) string { return "pdf.validated." + engine + "." + lane }
+// SubjectValidated is where ranges for an engine, or a route (job.Route) to some who serve it, and a lane wait.
+func SubjectValidated(route, lane string) string { return "pdf.validated." + route + "." + lane }
 
 // Ingested says that a source is stored under its hash and its options are understood.
 type Ingested struct {
@@ -81,7 +81,9 @@ func (m Range) Input() document.Source {
 }
 
 // Subject is where the range is published.
-func (m Range) Subject() string { return SubjectValidated(m.Engine, m.Lane) }
+func (m Range) Subject() string {
+	return SubjectValidated(job.Route(m.Engine, m.Options.Needs), m.Lane)
+}
 
 // MessageID is deterministic: the same plan gives the same ids.
 func (m Range) MessageID() string {

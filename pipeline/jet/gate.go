@@ -110,7 +110,7 @@ func (g *Gate) room(ctx context.Context) (int, error) {
 		if StageOf(info.Config.FilterSubject) != stage.Ingest {
 			q := queueOf(queues, info.Config.FilterSubject)
 			q.inWork += info.NumAckPending
-			q.served = q.served || info.NumAckPending > 0 || info.NumWaiting > 0
+			q.served = q.served || served(info)
 		}
 	}
 	if err := consumers.Err(); err != nil {

@@ -22,6 +22,8 @@ type Place struct {
 	Pages    int `json:"pages"`
 	// InWork counts the messages in work at the stage now.
 	InWork int `json:"in_work"`
+	// Unserved says that no gpu-runner takes what waits there.
+	Unserved bool `json:"unserved,omitempty"`
 	// Remaining is a first estimate, in seconds, until the job's last page is through its engine: what recent pages took, shared among the workers busy
 	// now. 0: nothing is known to estimate from.
 	Remaining float64 `json:"remaining,omitempty"`
@@ -64,6 +66,11 @@ func (b *Broker) PlaceOf(ctx context.Context, jobID string) (Place, error) {
 	if subject == "" {
 		return p, fmt.Errorf("job %s: %w", jobID, ErrNotQueued)
 	}
+	unserved, err := b.Unserved(ctx)
+	if err != nil {
+		return p, err
+	}
+	_, p.Unserved = unserved[subject]
 	consumer, err := b.js.Consumer(ctx, StreamJobs, Durable(subject))
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound): // no such stage ever ran

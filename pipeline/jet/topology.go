@@ -33,6 +33,9 @@ const (
 	KVUsage          = "pdf_usage"
 )
 
+// subjectsValidated is all on which ranges wait.
+const subjectsValidated = "pdf.validated.*.*"
+
 // Limits of the topology.
 const (
 	// DedupeWindow is how long the broker remembers a message id. A redelivered stage publishes the same ids again within it; later duplicates
@@ -66,7 +69,7 @@ func Streams(replicas int) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
 		{
 			Name: StreamJobs, Description: "work in hand", Metadata: map[string]string{versionKey: strconv.Itoa(TopologyVersion)},
-			Subjects:  []string{event.SubjectDropped, event.SubjectDropped + ".*", event.SubjectIngested, "pdf.validated.*.*", event.SubjectRendered},
+			Subjects:  []string{event.SubjectDropped, event.SubjectDropped + ".*", event.SubjectIngested, subjectsValidated, event.SubjectRendered},
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, Replicas: replicas,
 			Duplicates: DedupeWindow, AllowAtomicPublish: true, MaxMsgsPerSubject: MaxQueued, DiscardNewPerSubject: true,
 		},

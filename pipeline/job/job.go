@@ -42,8 +42,8 @@ func New(source document.Source, options Options, correlationID string, now time
 	}
 }
 
-// ID is hex(sha256(source hash, the options that change the output, engine family)), cut to 32 digits. Priority, timeout and
-// the password's name change when and how, not what.
+// ID is hex(sha256(source hash, the options that change the output, engine family)), cut to 32 digits. Priority, timeout, needs and
+// the password's name change when, where and how, not what.
 func ID(sourceSHA256 string, o Options) string { return id("", sourceSHA256, o) }
 
 // For is the job as a tenant's.

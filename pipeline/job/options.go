@@ -65,6 +65,8 @@ type Options struct {
 	Priority    string  `json:"priority"`               // interactive | bulk
 	PasswordRef string  `json:"password_ref,omitempty"` // the NAME of a secret the service knows; never a password
 	Timeout     float64 `json:"timeout,omitempty"`      // seconds of work for a range; 0: by its pages
+	// Needs is what is asked of the machine that converts it, as ParseNeeds writes it; "": nothing beyond the engine.
+	Needs string `json:"needs,omitempty"`
 }
 
 // Default returns the options of a drop that names none.
@@ -83,6 +85,7 @@ var parsers = map[string]func(*Options, string) error{
 	"pages":        func(o *Options, v string) (err error) { o.Pages, err = pages.Parse(v); return err },
 	"password-ref": setPasswordRef,
 	"timeout":      setTimeout,
+	"needs":        setNeeds,
 
 	"engine-options": setEngineOptions,
 }

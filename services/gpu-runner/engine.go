@@ -27,6 +27,7 @@ import (
 type engine struct {
 	name      string
 	places    int
+	routes    []string // by which it is asked for: its name, and with what this machine does
 	pool      *supervise.Pool
 	servers   *servers // that its workers ask; nil: none
 	scheduler *schedule.Scheduler
@@ -44,7 +45,7 @@ func newEngine(
 		return nil, fmt.Errorf("record of workers: %w", err)
 	}
 	what := profile(name, c)
-	e := &engine{name: name, places: places(what, c, gpus), scheduler: s, log: log}
+	e := &engine{name: name, places: places(what, c, gpus), routes: c.routes(name, gpus), scheduler: s, log: log}
 	if e.servers, err = newServers(name, c, cache, s.Invite, gpus, registry, groups, log); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	Silence     time.Duration `name:"silence-timeout" env:"PDFMILL_SILENCE_TIMEOUT" default:"0" help:"Time a worker may go without a sign of progress; 0: text 30s, ocr 1m, marker 11m (2m where it reads nothing)."`
 	Cgroup      string        `name:"cgroup" env:"PDFMILL_CGROUP" default:"auto" help:"Folder of the kernel's control groups below which each worker gets one of its own, with limits that hold for what it starts, too; auto: the service's own where systemd has delegated it (Delegate=); none."`
 
+	Labels map[string]string `name:"label" env:"PDFMILL_LABELS" placeholder:"NAME=VALUE" help:"What this machine is, for documents that need it: region=eu;…. The memory of its largest GPU (memory, in GiB) and the version of an engine (version) are found, unless they are said."`
+	Routes []string          `name:"routes" env:"PDFMILL_ENGINES" placeholder:"ENGINE@NEEDS" help:"What documents may ask for, as the validator is told: marker,marker@region=eu. This machine takes what it has the labels for."`
 	// WorkerMemory overrides workerMemory by engine.
 	WorkerMemory map[string]int64 `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" mapsep:"," placeholder:"ENGINE=BYTES" help:"Bytes of host memory that a worker of an engine may have; 0: no limit; default: text=2147483648,ocr=4294967296,marker=17179869184. On a GPU it takes a control group."`
 
@@ -65,6 +67,12 @@ func (c Config) Validate() error {
 	var faults []error
 	if len(c.Serve) == 0 || slices.Contains(c.Serve, job.EngineAuto) {
 		faults = append(faults, fmt.Errorf("serve is %v: name engines, like text", c.Serve))
+	}
+	if _, err := job.ParseRoutes(c.Routes); err != nil {
+		faults = append(faults, fmt.Errorf("routes: %w", err))
+	}
+	if slices.ContainsFunc(c.Serve, func(engine string) bool { return strings.Contains(engine, "@") }) {
+		faults = append(faults, fmt.Errorf("serve is %v: name engines; what is needed beside them goes into routes", c.Serve))
 	}
 	if c.Workers < 0 {
 		faults = append(faults, fmt.Errorf("workers is %d: it can't be negative", c.Workers))
@@ -287,8 +295,10 @@ func (e *engineService) Run(ctx context.Context) error {
 		return err
 	}
 	var lanes []lifecycle.Service
-	for _, lane := range jet.Lanes() {
-		lanes = append(lanes, &laneService{lane: lane, engineService: e})
+	for _, route := range e.engine.routes {
+		for _, lane := range jet.Lanes() {
+			lanes = append(lanes, &laneService{route: route, lane: lane, engineService: e})
+		}
 	}
 	return lifecycle.Run(ctx, s.platform.Log, lanes...)
 }
@@ -297,18 +307,18 @@ func (e *engineService) Run(ctx context.Context) error {
 // is for the pool to say.
 type laneService struct {
 	*engineService
-	lane string
+	route, lane string
 }
 
 // drain is what a range in hand gets when the service stops.
 const drain = 30 * time.Second
 
-func (l *laneService) Name() string { return l.engine.name + " " + l.lane }
+func (l *laneService) Name() string { return l.route + " " + l.lane }
 
 func (l *laneService) Run(ctx context.Context) error {
 	s := l.service
 	return jet.Run(ctx, s.platform.Broker, jet.Loop{
-		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.engine.name, l.lane), Concurrency: l.engine.places + 1, Grace: drain,
+		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.route, l.lane), Concurrency: l.engine.places + 1, Grace: drain,
 		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.log,
 	}, s.handle)
 }

@@ -85,6 +85,9 @@ func (s *Service) take(ctx context.Context, d event.Dropped, seen present, owner
 		return failure.New(failure.InvalidMessage, "read options of", source.Path(), err).
 			WithHint("correct the object's metadata and drop it again, or replay it with --set")
 	}
+	if options.Needs == "" {
+		options.Needs = s.config.needs(source)
+	}
 	if source.Size > s.config.MaxBytes {
 		return failure.Newf(failure.LimitBytes, "take", source.Path(), "it has %d bytes, more than the limit of %d", source.Size, s.config.MaxBytes).
 			WithHint("raise --ingest-max-bytes")

@@ -22,37 +22,54 @@ type choice struct {
 
 // choice reads it from the options. What a document asks for and nobody serves is refused.
 func (s *Service) choice(o job.Options) (choice, error) {
+	served := s.config.served(o.Needs)
 	if o.Engine != job.EngineAuto {
-		return choice{engine: o.Engine}, s.serves(o.Engine)
+		return choice{engine: o.Engine}, s.serves(o.Engine, o.Needs)
 	}
 	if s.config.AutoEngine != "" {
-		return choice{engine: s.config.AutoEngine}, nil
+		return choice{engine: s.config.AutoEngine}, s.serves(s.config.AutoEngine, o.Needs)
 	}
 	var readers []string // those that can read a picture, the better one first
 	for _, engine := range []string{job.EngineMarker, job.EngineOCR} {
-		if slices.Contains(s.config.Engines, engine) {
+		if slices.Contains(served, engine) {
 			readers = append(readers, engine)
 		}
 	}
 	switch {
 	case o.Output != job.OutputMarkdown: // only marker writes anything else
-		return choice{engine: job.EngineMarker}, s.serves(job.EngineMarker)
+		return choice{engine: job.EngineMarker}, s.serves(job.EngineMarker, o.Needs)
 	case o.ForceOCR && len(readers) > 0:
 		return choice{engine: readers[0]}, nil
-	case !slices.Contains(s.config.Engines, job.EngineText) && len(readers) > 0:
+	case !slices.Contains(served, job.EngineText) && len(readers) > 0:
 		return choice{engine: readers[0]}, nil
-	case !slices.Contains(s.config.Engines, job.EngineText):
-		return choice{engine: s.config.Engines[0]}, nil
+	case len(served) == 0:
+		return choice{}, s.serves(job.EngineText, o.Needs)
+	case !slices.Contains(served, job.EngineText):
+		return choice{engine: served[0]}, nil
 	case len(readers) == 0:
 		return choice{engine: job.EngineText}, nil
 	}
 	return choice{engine: job.EngineAuto, served: append(readers, job.EngineText), policy: cmp.Or(o.Auto, job.AutoBalanced)}, nil
 }
 
+// served are the engines that somebody serves who does what is needed.
+func (c Config) served(needs string) (engines []string) {
+	for _, route := range c.Engines {
+		if engine, of, err := job.ParseRoute(route); err == nil && of == needs {
+			engines = append(engines, engine)
+		}
+	}
+	return engines
+}
+
 // serves reports why an engine can't be asked.
-func (s *Service) serves(engine string) error {
-	if slices.Contains(s.config.Engines, engine) {
+func (s *Service) serves(engine, needs string) error {
+	if slices.Contains(s.config.served(needs), engine) {
 		return nil
+	}
+	if needs != "" {
+		return failure.Newf(failure.EngineMissing, "choose engine for", "document", "nobody is declared to serve the engine %q with %s", engine, needs).
+			WithHint("declared: " + strings.Join(s.config.Engines, ", ") + "; declare " + job.Route(engine, needs) + " with --engines, or replay with --set needs=…")
 	}
 	hint := "available: " + strings.Join(s.config.Engines, ", ") + "; replay with --set engine=…"
 	if engine == job.EngineMarker || engine == job.EngineOCR {

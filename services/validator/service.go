@@ -27,7 +27,7 @@ const maxThumbnailPixels = 1024
 type Config struct {
 	Concurrency   int      `name:"validator-concurrency" env:"PDFMILL_VALIDATOR_CONCURRENCY" default:"0" help:"Documents inspected at once; 0: one a core."`
 	AutoEngine    string   `name:"auto-engine" env:"PDFMILL_AUTO_ENGINE" help:"Engine for all pages of documents that ask for auto; empty: one is chosen for each page, among engines."`
-	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused."`
+	Engines       []string `name:"engines" env:"PDFMILL_ENGINES" default:"text" help:"Engines that somebody serves; a document that asks for another is refused. With what documents may need of who serves them: marker,marker@region=eu."`
 	MaxRangePages int      `name:"max-range-pages" env:"PDFMILL_MAX_RANGE_PAGES" default:"32" help:"Pages in one range at most."`
 	Scratch       string   `name:"validator-scratch" env:"PDFMILL_VALIDATOR_SCRATCH" type:"path" help:"Folder for documents while they are inspected; default: the system's temporary folder."`
 	ProbeUser     string   `name:"probe-user" env:"PDFMILL_PROBE_USER" default:"auto" placeholder:"USER" help:"User that documents are opened and repaired as when this process is root: a name, UID:GID, none (root) or auto (nobody, where that user can reach scratch)."`
@@ -53,6 +53,9 @@ func (c Config) Validate() error {
 	}
 	if c.Thumbnail < 0 || c.Thumbnail > maxThumbnailPixels {
 		faults = append(faults, fmt.Errorf("thumbnail-pixels is %d: it is 0 to %d", c.Thumbnail, maxThumbnailPixels))
+	}
+	if _, err := job.ParseRoutes(c.Engines); err != nil {
+		faults = append(faults, fmt.Errorf("engines: %w", err))
 	}
 	if slices.Contains(c.Engines, job.EngineAuto) {
 		faults = append(faults, errors.New("engines names auto, which is not an engine but a wish"))
