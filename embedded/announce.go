@@ -11,7 +11,7 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Put is an object that was written through the gateway, as the store now reports it.
+// Put is an object that was put, as the store now reports it.
 type Put struct {
 	Bucket, Key, ETag string // the key as a listing shows it; the ETag without quotes
 	Size              int64  // bytes
@@ -33,20 +33,26 @@ func (b *backend) tell(ctx context.Context, bucket, key string) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	put := Put{Bucket: bucket, Key: b.NormalizeObjectKey(bucket, key), Metadata: map[string]string{}}
-	for name, value := range head.Metadata {
-		put.Metadata[strings.ToLower(name)] = value
-	}
-	if head.ETag != nil {
-		put.ETag = strings.Trim(*head.ETag, `"`)
-	}
-	if head.ContentLength != nil {
-		put.Size = *head.ContentLength
-	}
-	if head.LastModified != nil {
-		put.ModTime = *head.LastModified
-	}
+	put := reported(bucket, b.NormalizeObjectKey(bucket, key), head.ETag, head.ContentLength, head.LastModified, head.Metadata)
 	ctx, cancel := context.WithTimeout(b.life, announceWait)
 	defer cancel()
 	return b.announce(ctx, put)
+}
+
+// reported is an object as the POSIX backend tells of it.
+func reported(bucket, key string, etag *string, size *int64, modified *time.Time, metadata map[string]string) Put {
+	put := Put{Bucket: bucket, Key: key, Metadata: map[string]string{}}
+	for name, value := range metadata {
+		put.Metadata[strings.ToLower(name)] = value
+	}
+	if etag != nil {
+		put.ETag = strings.Trim(*etag, `"`)
+	}
+	if size != nil {
+		put.Size = *size
+	}
+	if modified != nil {
+		put.ModTime = *modified
+	}
+	return put
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/backend/posix"
@@ -21,12 +22,16 @@ type backend struct {
 	root      string
 	synced    bool
 	fsync     fsync
+	folders   folders
 	life      context.Context // ends when nothing is acknowledged any more
 	buckets   []string        // announced ones
 	announce  func(context.Context, Put) error
 	log       *slog.Logger
 	parts     map[holder][]byte  // of policies, set before the gateway serves
 	completes singleflight.Group // of uploads, by id
+
+	inside sync.RWMutex // held for reading by each request from within this process
+	ended  bool         // no more of them
 }
 
 // PutObject implements the gateway's backend. The content is synced before the name exists, so that a name that held an acknowledged object never leads to less;

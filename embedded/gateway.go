@@ -75,6 +75,7 @@ func (s *S3) serve(ctx context.Context, c S3Config, addr string, release func())
 	s.url, s.end, s.served = "http://"+addr, end, make(chan struct{})
 	go func() {
 		s.err = <-ended
+		s.backend.end()
 		release()
 		close(s.served)
 	}()

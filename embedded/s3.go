@@ -16,13 +16,14 @@ import (
 
 // S3 is a running gateway. There is one a process, and it changes the process' working directory to its own: see the package's comment.
 type S3 struct {
-	root    string
-	url     string
-	backend *backend
-	end     context.CancelFunc // of serving
-	cut     context.CancelFunc // of announcements
-	served  chan struct{}      // closed when the gateway has ended
-	err     error              // why; after served
+	root     string
+	url      string
+	backend  *backend
+	accounts []Account
+	end      context.CancelFunc // of serving
+	cut      context.CancelFunc // of announcements
+	served   chan struct{}      // closed when the gateway has ended
+	err      error              // why; after served
 }
 
 // running says whether this process has a gateway. A second one would move the first one's working directory away and have it write into the wrong folder.
@@ -98,7 +99,7 @@ func open(ctx context.Context, c S3Config) (*S3, error) {
 		files.Shutdown()
 		return nil, err
 	}
-	return &S3{root: c.Dir, backend: b, cut: cut}, nil
+	return &S3{root: c.Dir, backend: b, accounts: c.Accounts, cut: cut}, nil
 }
 
 // URL is where clients connect.

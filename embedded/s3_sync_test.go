@@ -94,6 +94,44 @@ func TestSyncedMeansFileAndFolders(t *testing.T) {
 	}
 }
 
+// TestAFolderIsSyncedOnce in pdfmill's own bucket, where nobody moves it, unless it is another one. In an inbox it is each time.
+func TestAFolderIsSyncedOnce(t *testing.T) {
+	d := &disk{root: t.TempDir()}
+	s := startS3(t, embedded.WithFsync(s3Config(d.root, embedded.Synced, (&puts{}).announce), d.fsync))
+	d.since()
+	c := client(t, s.URL(), "root")
+	for _, step := range []struct{ bucket, key, want string }{
+		{"pdfmill", "jobs/j/a", "content pdfmill pdfmill/jobs pdfmill/jobs/j pdfmill/jobs/j/a"},
+		{"pdfmill", "jobs/j/b", "content pdfmill/jobs/j pdfmill/jobs/j/b"},
+		{"pdfmill", "jobs/k/a", "content pdfmill/jobs pdfmill/jobs/k pdfmill/jobs/k/a"},
+		{"inbox", "j/a", "content inbox inbox/j inbox/j/a"},
+		{"inbox", "j/b", "content inbox inbox/j inbox/j/b"},
+	} {
+		mustPut(t, c, step.bucket, step.key, "x")
+		if got := d.since(); got != step.want {
+			t.Errorf("%s synced %q, want %q", step.key, got, step.want)
+		}
+	}
+	jobs := filepath.Join(d.root, "pdfmill", "jobs")
+	if err := os.RemoveAll(jobs); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, c, "pdfmill", "jobs/j/c", "x")
+	if got, want := d.since(), "content pdfmill pdfmill/jobs pdfmill/jobs/j pdfmill/jobs/j/c"; got != want {
+		t.Errorf("a folder in the place of a known one: synced %q, want %q", got, want)
+	}
+	d.fail.Store(true)
+	if err := put(t, c, "pdfmill", "jobs/l/a", "x", minio.PutObjectOptions{}); err == nil {
+		t.Fatal("it is not synced, and was taken")
+	}
+	d.fail.Store(false)
+	d.since()
+	mustPut(t, c, "pdfmill", "jobs/l/a", "x")
+	if got, want := d.since(), "content pdfmill/jobs pdfmill/jobs/l pdfmill/jobs/l/a"; got != want {
+		t.Errorf("after it failed: synced %q, want %q", got, want)
+	}
+}
+
 func TestRelaxedSyncsNothing(t *testing.T) {
 	d := &disk{root: t.TempDir()}
 	s := startS3(t, embedded.WithFsync(s3Config(d.root, embedded.Relaxed, (&puts{}).announce), d.fsync))

@@ -25,7 +25,11 @@ func (b *backend) path(bucket, key string) string { return filepath.Join(b.root,
 // stored makes a written object's attributes and name durable, then announces it.
 func (b *backend) stored(ctx context.Context, bucket, key string) error {
 	if b.synced {
-		if err := b.fsync.up(b.path(bucket, key), b.path(bucket, "")); err != nil {
+		name := b.fsync.up
+		if !slices.Contains(b.buckets, bucket) { // in an inbox users move folders about
+			name = func(path, top string) error { return b.folders.name(b.fsync, path, top) }
+		}
+		if err := name(b.path(bucket, key), b.path(bucket, "")); err != nil {
 			return b.refuse("object is not synced", bucket, key, err)
 		}
 	}

@@ -51,7 +51,7 @@ type Config struct {
 type Box struct {
 	Endpoints endpoints.Endpoints
 	Broker    *jet.Broker
-	Store     *object.S3
+	Store     *object.S3 // the admin's, by the way that clients take
 	// InboxDirs are the folders that the inboxes are, by bucket.
 	InboxDirs map[string]string
 
@@ -60,11 +60,11 @@ type Box struct {
 	s3      *embedded.S3
 	secrets map[string]string
 	brokers map[string]*jet.Broker
-	stores  map[string]*object.S3
+	stores  map[string]object.Store
 }
 
-// Stage is what a stage connects with.
-func (b *Box) Stage(name string) (*jet.Broker, *object.S3) { return b.brokers[name], b.stores[name] }
+// Stage is what a stage connects with. Its store is the gateway without the way over the network.
+func (b *Box) Stage(name string) (*jet.Broker, object.Store) { return b.brokers[name], b.stores[name] }
 
 func stages() []string {
 	return []string{stage.Ingest, stage.Validator, stage.GPURunner, stage.Publisher}
@@ -92,7 +92,7 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{dir: c.Dir, secrets: secrets, brokers: map[string]*jet.Broker{}, stores: map[string]*object.S3{}}
+	b := &Box{dir: c.Dir, secrets: secrets, brokers: map[string]*jet.Broker{}, stores: map[string]object.Store{}}
 	connected := make(chan struct{})
 	group, starting := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -185,19 +185,15 @@ func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) 
 	for _, bucket := range c.Inboxes {
 		b.InboxDirs[bucket] = b.s3.BucketDir(bucket)
 	}
-	if b.Store, err = b.storeOf(adminName, "admin"); err != nil {
-		return err
-	}
 	for _, role := range stages() {
-		if b.stores[role], err = b.storeOf(role, role); err != nil {
+		gateway, err := b.s3.Local(role)
+		if err != nil {
 			return err
 		}
+		b.stores[role] = local{gateway}
 	}
-	return nil
-}
-
-func (b *Box) storeOf(access, role string) (*object.S3, error) {
-	return object.NewS3(object.Config{Endpoint: b.s3.URL(), AccessKey: access, SecretKey: b.secrets["s3-"+role], Region: "us-east-1"})
+	b.Store, err = object.NewS3(object.Config{Endpoint: b.s3.URL(), AccessKey: adminName, SecretKey: b.secrets["s3-admin"], Region: "us-east-1"})
+	return err
 }
 
 // Disconnect closes every connection to NATS; whoever waits for a message there stops waiting.
@@ -211,10 +207,8 @@ func (b *Box) Disconnect() {
 
 // Stop closes the connections and stops both servers; what they acknowledged is stored.
 func (b *Box) Stop(ctx context.Context) error {
-	for _, store := range append(slices.Collect(maps.Values(b.stores)), b.Store) {
-		if store != nil {
-			store.Close() // idle connections would hold the gateway
-		}
+	if b.Store != nil {
+		b.Store.Close() // idle connections would hold the gateway
 	}
 	b.Disconnect()
 	group := errgroup.Group{}
