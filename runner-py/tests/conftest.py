@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAKE = """
-import os, subprocess, sys, time
+import gc, os, subprocess, sys, time
 from pathlib import Path
 from pdfmill_runner.engine import Conversion, Engine
 from pdfmill_runner.protocol import Page
@@ -19,6 +19,7 @@ from pdfmill_runner.protocol import Page
 class FakeEngine(Engine):
     name = "fake"
     def load(self):
+        self.made = [[]]
         if os.environ.get("FAKE") == "slow load": time.sleep(3600)
         if os.environ.get("FAKE") == "load": raise RuntimeError("CUDA error: no device")
     def convert(self, request, progress):
@@ -37,6 +38,7 @@ class FakeEngine(Engine):
         return Conversion([Page(1, file="page-0001.md", chars=4)])
     def probe(self):
         if os.environ.get("FAKE") == "sick": raise RuntimeError("no answer from the device")
+        if os.environ.get("FAKE") == "count": return str(sum(one is self.made for one in gc.get_objects()))
         return "fine"
 """
 

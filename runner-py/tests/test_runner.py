@@ -160,6 +160,13 @@ def test_an_engine_that_cannot_load(fake_engine: str) -> None:
         assert rig.ends()[0] == 1
 
 
+def test_no_collection_goes_through_what_loading_made(fake_engine: str) -> None:
+    with fake(fake_engine, "count") as rig:
+        rig.greet()
+        rig.send(Probe("p-1"))
+        assert rig.expect(Probed).detail == "0"
+
+
 def test_a_sick_engine_says_so(fake_engine: str) -> None:
     with fake(fake_engine, "sick") as rig:
         rig.greet()
