@@ -21,12 +21,25 @@ type User struct {
 	DenySubscribe      []string // taken out of Subscribe, also of what a wildcard there covers
 }
 
+// Guest is an account beside the one that all other users are in: with JetStream, and with nothing of the others' but that they reach its services.
+type Guest struct {
+	Name     string
+	Users    []User
+	Services []Service
+	// MaxStreams and MaxConsumers bound what it may make.
+	MaxStreams, MaxConsumers int
+}
+
+// Service of a Guest: what is published to Local outside of its account arrives on Subject in it, and is answered.
+type Service struct{ Subject, Local string }
+
 // NATSConfig says how to run NATS.
 type NATSConfig struct {
 	Dir        string       // state; absolute, made when missing
 	Addr       string       // host:port; default 127.0.0.1:0, which picks a port
 	Durability Durability   // default Synced
 	Users      []User       // at least one; whoever is none of them is refused
+	Guests     []Guest      // may be none
 	MaxPayload int32        // bytes of one message; default 4 MiB
 	Log        *slog.Logger // default: discards
 }
@@ -80,6 +93,12 @@ func StartNATS(ctx context.Context, c NATSConfig) (*NATS, error) {
 		return nil, fmt.Errorf("start NATS on %s in %s: %w (another program may use the port: choose one with --nats-addr, port 0 picks a free one)",
 			net.JoinHostPort(options.Host, strconv.Itoa(max(options.Port, 0))), c.Dir, err)
 	}
+	if err := receive(s, c.Guests); err != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		held.release()
+		return nil, fmt.Errorf("start NATS in %s: %w", c.Dir, err)
+	}
 	return &NATS{server: s, lock: held, broken: broken}, nil
 }
 
@@ -92,9 +111,21 @@ func (c NATSConfig) options() (*server.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
 	}
-	users, err := users(c.Users)
+	users, err := natsUsers(c.Users)
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	accounts := make([]*server.Account, len(c.Guests))
+	for i, g := range c.Guests {
+		accounts[i] = server.NewAccount(g.Name)
+		theirs, err := natsUsers(g.Users)
+		if err != nil {
+			return nil, fmt.Errorf("NATS, account %s: %w", g.Name, err)
+		}
+		for _, u := range theirs {
+			u.Account = accounts[i]
+		}
+		users = append(users, theirs...)
 	}
 	if c.MaxPayload == 0 {
 		c.MaxPayload = defaultMaxPayload
@@ -103,7 +134,7 @@ func (c NATSConfig) options() (*server.Options, error) {
 		port = server.RANDOM_PORT
 	}
 	return &server.Options{
-		ServerName: "pdfmill", Host: host, Port: port, NoSigs: true, MaxPayload: c.MaxPayload, Users: users,
+		ServerName: "pdfmill", Host: host, Port: port, NoSigs: true, MaxPayload: c.MaxPayload, Users: users, Accounts: accounts,
 		JetStream: true, StoreDir: filepath.Join(c.Dir, "jetstream"), SyncAlways: sync,
 		JetStreamMaxMemory: maxMemory, JetStreamMaxStore: maxStore,
 	}, nil
@@ -147,7 +178,39 @@ func (n *NATS) Stop(ctx context.Context) error {
 	}
 }
 
-func users(all []User) ([]*server.User, error) {
+// receive gives JetStream to guests' accounts, and passes on what is asked of their services. Where there are any, the server leaves that open for the account of
+// everybody else, too.
+func receive(s *server.Server, guests []Guest) error {
+	if len(guests) == 0 {
+		return nil
+	}
+	house := s.GlobalAccount()
+	if err := house.EnableJetStream(nil, nil); err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	for _, g := range guests {
+		account, err := s.LookupAccount(g.Name)
+		if err != nil {
+			return fmt.Errorf("account %s: %w", g.Name, err)
+		}
+		limits := server.JetStreamAccountLimits{MaxMemory: -1, MaxStore: -1, MaxStreams: g.MaxStreams, MaxConsumers: g.MaxConsumers, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1, MaxAckPending: -1}
+		if err := account.EnableJetStream(map[string]server.JetStreamAccountLimits{"": limits}, nil); err != nil {
+			return fmt.Errorf("JetStream of account %s: %w", g.Name, err)
+		}
+		for _, service := range g.Services {
+			err := account.AddServiceExport(service.Subject, []*server.Account{house})
+			if err == nil {
+				err = house.AddServiceImport(account, service.Local, service.Subject)
+			}
+			if err != nil {
+				return fmt.Errorf("service %s of account %s: %w", service.Subject, g.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func natsUsers(all []User) ([]*server.User, error) {
 	if len(all) == 0 {
 		return nil, errors.New("a server without users would be open to everybody")
 	}

@@ -46,19 +46,19 @@ func setRights(ctx context.Context, b *backend, c S3Config) error {
 		if err := b.PutBucketAcl(ctx, bucket, owner); err != nil {
 			return fmt.Errorf("set owner of bucket %s: %w", bucket, err)
 		}
-		statements := grants(bucket, c.Accounts[1:])
-		if len(statements) == 0 { // then only the owner has rights; a policy that says nothing would be malformed
-			if err := b.DeleteBucketPolicy(ctx, bucket); err != nil {
-				return fmt.Errorf("remove policy of bucket %s: %w", bucket, err)
-			}
-			continue
-		}
+		statements := grants(bucket, slices.DeleteFunc(slices.Clone(c.Accounts[1:]), func(a Account) bool { return a.Private }))
 		for _, a := range c.Accounts[1:] {
 			if own := grants(bucket, []Account{a}); len(own) > 0 {
 				if b.parts[holder{bucket, a.Access}], err = encode(bucket, own); err != nil {
 					return err
 				}
 			}
+		}
+		if len(statements) == 0 { // then only the owner has rights; a policy that says nothing would be malformed
+			if err := b.DeleteBucketPolicy(ctx, bucket); err != nil {
+				return fmt.Errorf("remove policy of bucket %s: %w", bucket, err)
+			}
+			continue
 		}
 		text, err := encode(bucket, statements)
 		if err != nil {
@@ -100,10 +100,14 @@ func grants(bucket string, all []Account) []statement {
 				continue
 			}
 			whole, objects := "arn:aws:s3:::"+bucket, "arn:aws:s3:::"+bucket+"/"+g.Prefix+"*"
-			allow(a.Access, whole, "s3:ListBucket", "s3:GetBucketLocation")
+			if !g.Blind {
+				allow(a.Access, whole, "s3:ListBucket", "s3:GetBucketLocation")
+			}
 			allow(a.Access, objects, "s3:GetObject", "s3:GetObjectAttributes")
 			if g.Write {
-				allow(a.Access, whole, "s3:ListBucketMultipartUploads")
+				if !g.Blind {
+					allow(a.Access, whole, "s3:ListBucketMultipartUploads")
+				}
 				allow(a.Access, objects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 			}
 			if g.Delete {

@@ -13,6 +13,9 @@ import (
 type Account struct {
 	Access, Secret string
 	Grants         []Grant // not for the first
+	// Private says that its grants are in no policy that is stored with a bucket: they hold for as long as the gateway runs. Those that many accounts have would
+	// not fit there.
+	Private bool
 }
 
 // Grant lets an account list a bucket, and read what begins with Prefix there; with Write also put and copy to it, with Delete also remove it.
@@ -21,6 +24,8 @@ type Grant struct {
 	Prefix string // "" for the whole bucket
 	Write  bool
 	Delete bool
+	// Blind takes the right to list away. Its holder is told "forbidden" of what is not there.
+	Blind bool
 }
 
 // S3Config says how to run the gateway.

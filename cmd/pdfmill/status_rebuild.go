@@ -10,6 +10,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/document"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
@@ -41,12 +42,12 @@ func (c *statusCommand) rebuild(ctx context.Context, g *globals, std streams, br
 // products yields the status that each product in the store stands for: the only trace of a job that is older than events are kept.
 func products(ctx context.Context, store object.Store, bucket string) iter.Seq2[jet.Status, error] {
 	return func(yield func(jet.Status, error) bool) {
-		for o, err := range store.List(ctx, bucket, "jobs/") {
+		for o, err := range store.List(ctx, bucket, "") {
 			if err != nil {
 				yield(jet.Status{}, err)
 				return
 			}
-			if path.Base(o.Key) != "manifest.json" {
+			if _, below, ok := job.ParseKey(o.Key); !ok || path.Base(below) != "manifest.json" {
 				continue
 			}
 			var m struct {

@@ -175,6 +175,8 @@ type topologyUsers struct {
 	Domain string   `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" group:"This installation:" help:"JetStream domain."`
 	Inbox  []string `env:"PDFMILL_INBOX" default:"inbox" placeholder:"BUCKET" group:"This installation:" help:"Inbox buckets, or BUCKET/PREFIX for what begins like this there (${default})."`
 	Bucket string   `env:"PDFMILL_BUCKET" default:"pdfmill" placeholder:"NAME" group:"This installation:" help:"pdfmill's own bucket (${default})."`
+	// Account is needed where tenants have accounts, which name it.
+	Account string `name:"nats-account" env:"PDFMILL_NATS_ACCOUNT" default:"PDFMILL" placeholder:"NAME" group:"This installation:" help:"pdfmill's own account on the NATS servers, as those of tenants know it (${default})."`
 }
 
 // Help implements kong's help provider.
@@ -183,7 +185,11 @@ func (topologyUsers) Help() string {
   nats-users.conf       to include in the NATS servers' authorization {}, or in an account
   ROLE.nk               the seed of the role's key, for --nats-nkey; mode 0600, kept when it is there
   ROLE-s3-policy.json   to attach to the role's user of the object store (AWS, MinIO), or instead of them all
-  BUCKET-bucket-policy.json, for a store whose users have the roles' names and no policies (versitygw)`
+  BUCKET-bucket-policy.json, for a store whose users have the roles' names and no policies (versitygw)
+and with --tenants:
+  nats-accounts.conf    to include in the NATS servers' accounts {}: one of each tenant that has "account": true
+  nats-imports.conf     to include in pdfmill's account
+  tenant-NAME.nk, tenant-NAME-s3-policy.json, for the tenant's users`
 }
 
 // Run writes the files.
@@ -193,7 +199,7 @@ func (c *topologyUsers) Run(std streams) error {
 		return err
 	}
 	topology.Domain = c.Domain
-	if err := rights.Write(c.Dir, topology, rights.Buckets{Inboxes: c.Inbox, Own: c.Bucket}); err != nil {
+	if err := rights.Write(c.Dir, topology, rights.Buckets{Inboxes: c.Inbox, Own: c.Bucket}, c.Account); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(std.out, "wrote %d roles to %s\n", len(jet.Roles()), c.Dir)

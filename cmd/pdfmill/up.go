@@ -63,7 +63,7 @@ func (c *upCommand) Run(g *globals, std streams) error {
 	case <-d.plant.over:
 	case err := <-d.ready:
 		if err == nil {
-			err = d.box.Endpoints.Write(dir)
+			err = errors.Join(d.box.Endpoints.Write(dir), d.tellTenants())
 		}
 		if err != nil {
 			return errors.Join(err, d.end(ctx, dir, log))
@@ -85,6 +85,21 @@ type daemon struct {
 	box   *onebox.Box
 	plant *plant
 	ready chan error // receives one value: nil once every service can take work
+
+	tenants tenant.Set
+}
+
+// tellTenants writes for each tenant where it finds the pipeline, and as whom.
+func (d *daemon) tellTenants() error {
+	var faults []error
+	for dir, e := range d.box.TenantEndpoints(d.tenants) {
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = e.Write(dir)
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }
 
 func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, notices io.Writer) (*daemon, error) {
@@ -105,7 +120,7 @@ func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, not
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{box: box, ready: make(chan error, 1)}
+	d := &daemon{box: box, ready: make(chan error, 1), tenants: tenants}
 	if err := c.startServices(ctx, d, dir, addrs[2], log, notices); err != nil {
 		return nil, errors.Join(err, stopBox(box))
 	}
@@ -136,7 +151,7 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	if err != nil {
 		return err
 	}
-	made = append(made, d.box.Guard(), jet.NewSweeper(d.box.Broker, lifecycle.Version, log), jet.NewDesk(d.box.Broker, lifecycle.Version, log), projection)
+	made = append(made, d.box.Guard(), jet.NewSweeper(d.box.Broker, lifecycle.Version, log), jet.NewDesk(d.box.Broker, lifecycle.Version, log), jet.NewCourier(d.box.Broker, log), projection)
 	web, err := lifecycle.ListenHTTP(ctx, httpAddr, metrics.Registry(), log, made...)
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Ser
 		services = append(services, jet.NewSweeper(broker, lifecycle.Version, log))
 	}
 	if jet.Desks(name) {
-		services = append(services, jet.NewDesk(broker, lifecycle.Version, log))
+		services = append(services, jet.NewDesk(broker, lifecycle.Version, log), jet.NewCourier(broker, log))
 	}
 	web, err := lifecycle.ListenHTTP(ctx, p.HTTPAddr, metrics.Registry(), log, services...)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -83,8 +84,8 @@ func announcement(msg jetstream.Msg) (Announcement, error) {
 func announce(subject string, header nats.Header, data []byte) (Announcement, error) {
 	a := Announcement{ID: header.Get("ce-id"), Subject: subject, Raw: data}
 	var body any
-	switch a.Subject {
-	case event.SubjectConverted:
+	switch { // in a tenant's account they are named after the tenant
+	case strings.HasSuffix(a.Subject, ".converted"):
 		a.Converted = &event.Converted{}
 		body = a.Converted
 	default:

@@ -53,6 +53,7 @@ func (t Topology) Declare() Declaration {
 			d.Consumers[StreamJobs] = append(d.Consumers[StreamJobs], Consumer(subject))
 		}
 		d.Consumers[StreamAdvisories] = []jetstream.ConsumerConfig{crashLoops()}
+		d.Consumers[StreamEvents] = []jetstream.ConsumerConfig{couriers()}
 	}
 	return d
 }
@@ -68,10 +69,13 @@ type Change struct {
 	Loses []string `json:"loses,omitempty"`
 
 	stream   jetstream.StreamConfig
-	of       string // stream of a consumer
+	of       string // stream of a consumer, or tenant of a stream
 	consumer jetstream.ConsumerConfig
 	tenant   tenant.Tenant
 }
+
+// ofTenant says whether the change is of a stream in a tenant's account.
+func (c Change) ofTenant() bool { return c.Kind == "stream" && c.of != "" }
 
 // Field is a setting that differs; values are JSON, "" when it is not set.
 type Field struct {
@@ -97,7 +101,7 @@ func (b *Broker) Diff(ctx context.Context, t Topology) (p Plan, err error) {
 		if err != nil || t.Tenants == nil {
 			return err
 		}
-		tenants, err := b.diffTenants(ctx, t.Tenants)
+		tenants, err := b.diffTenants(ctx, t.Tenants, t.Replicas)
 		p.Changes = append(p.Changes, tenants...)
 		return err
 	})
@@ -180,10 +184,11 @@ func execute(ctx context.Context, js jetstream.JetStream, p Plan, force bool) er
 	}
 	for _, c := range p.Changes {
 		var err error
-		switch c.Kind {
-		case "stream":
+		switch {
+		case c.ofTenant(): // comes with the tenants
+		case c.Kind == "stream":
 			_, err = js.CreateOrUpdateStream(ctx, c.stream)
-		case "consumer":
+		case c.Kind == "consumer":
 			_, err = js.CreateOrUpdateConsumer(ctx, c.of, c.consumer)
 		}
 		if err != nil {

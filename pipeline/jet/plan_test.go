@@ -17,7 +17,7 @@ func TestDiffOfWhatIsThere(t *testing.T) {
 	b, _ := pipelinetest.NATS(t)
 	want := jet.Topology{Replicas: 1, Engines: []string{"text"}}
 	first := mustDiff(t, b, want)
-	if len(first.Changes) != len(event.SubjectsDropped())+5+1 { // those of drops, five more of the work queue, and the one of the advisories: all streams are there
+	if len(first.Changes) != len(event.SubjectsDropped())+5+2 { // those of drops, five more of the work queue, and those of the advisories and the events: all streams are there
 		t.Errorf("%d changes: %+v", len(first.Changes), first.Changes)
 	}
 	if err := b.Execute(t.Context(), first, false); err != nil {

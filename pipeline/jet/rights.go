@@ -92,7 +92,9 @@ func (t Topology) Rights(role string) (Rights, error) {
 	case stage.Publisher:
 		g.stage(role, event.SubjectRendered)
 		g.publish(event.SubjectConverted)
-		g.keyValue(KVUsage, false)
+		g.keyValue(KVUsage, true)
+		g.follow("KV_" + KVTenants)
+		g.publish("$JS.ACK."+StreamEvents+"."+couriers().Durable+".>", tenantSpace+"*.event.*")
 	default:
 		return Rights{}, fmt.Errorf("%w: %q (there are %v)", ErrNoRole, role, Roles())
 	}

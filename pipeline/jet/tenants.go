@@ -56,9 +56,9 @@ func declared(entry jetstream.KeyValueEntry) (t tenant.Tenant, err error) {
 	return t, nil
 }
 
-// SetTenants makes these the tenants, no others.
-func (b *Broker) SetTenants(ctx context.Context, set tenant.Set) error {
-	changes, err := b.diffTenants(ctx, set)
+// SetTenants makes these the tenants, no others, with a stream for the events of each that has an account.
+func (b *Broker) SetTenants(ctx context.Context, set tenant.Set, replicas int) error {
+	changes, err := b.diffTenants(ctx, set, replicas)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (b *Broker) SetTenants(ctx context.Context, set tenant.Set) error {
 }
 
 // diffTenants is what has to change for these to be the tenants.
-func (b *Broker) diffTenants(ctx context.Context, want tenant.Set) ([]Change, error) {
+func (b *Broker) diffTenants(ctx context.Context, want tenant.Set, replicas int) ([]Change, error) {
 	have, err := b.Tenants(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, err
@@ -83,6 +83,16 @@ func (b *Broker) diffTenants(ctx context.Context, want tenant.Set) ([]Change, er
 		if change.Create || len(change.Fields) > 0 {
 			changes = append(changes, change)
 		}
+		if !t.Account {
+			continue
+		}
+		events, differs, err := b.diffEventsOf(ctx, t.Name, replicas)
+		if err != nil {
+			return nil, err
+		}
+		if differs {
+			changes = append(changes, events)
+		}
 	}
 	for _, h := range have {
 		if !slices.ContainsFunc(want, func(t tenant.Tenant) bool { return t.Name == h.Name }) {
@@ -98,10 +108,15 @@ func (b *Broker) executeTenants(ctx context.Context, changes []Change) error {
 		return missing("KV bucket "+KVTenants, err)
 	}
 	for _, c := range changes {
-		if c.Kind != "tenant" {
+		if c.Kind != "tenant" && !c.ofTenant() {
 			continue
 		}
-		if c.Remove {
+		if c.ofTenant() {
+			var js jetstream.JetStream
+			if js, err = b.within(c.of); err == nil {
+				_, err = js.CreateOrUpdateStream(ctx, c.stream)
+			}
+		} else if c.Remove {
 			if err = kv.Delete(ctx, c.Name); err == nil {
 				err = b.release(ctx, c.Name)
 			}

@@ -40,7 +40,7 @@ func usedOn(t *testing.T, b *jet.Broker, name string, now time.Time) tenant.Usag
 func TestCountOnceByMany(t *testing.T) {
 	b, url := pipelinetest.NATS(t)
 	acme := tenant.Tenant{Name: "acme", Source: "in", Documents: 25}
-	if err := b.SetTenants(t.Context(), tenant.Set{acme, {Name: "bolt", Source: "bolt-in"}}); err != nil {
+	if err := b.SetTenants(t.Context(), tenant.Set{acme, {Name: "bolt", Source: "bolt-in"}}, 1); err != nil {
 		t.Fatal(err)
 	}
 	const things, counters = 40, 4
@@ -85,7 +85,7 @@ func TestCountOnceByMany(t *testing.T) {
 func TestCountAcrossMidnight(t *testing.T) {
 	b, _ := pipelinetest.NATS(t)
 	acme := tenant.Tenant{Name: "acme", Source: "in", Documents: 1}
-	if err := b.SetTenants(t.Context(), tenant.Set{acme}); err != nil {
+	if err := b.SetTenants(t.Context(), tenant.Set{acme}, 1); err != nil {
 		t.Fatal(err)
 	}
 	meter, today, tomorrow := jet.NewMeter(b), noon, noon.Add(24*time.Hour)
@@ -144,7 +144,7 @@ func countForever(url string) {
 // TestCountSurvivesKills: processes that count are killed in the middle of it, again and again. In the end each thing has counted once.
 func TestCountSurvivesKills(t *testing.T) {
 	b, url := pipelinetest.NATS(t)
-	if err := b.SetTenants(t.Context(), tenant.Set{{Name: "acme", Source: "in"}}); err != nil {
+	if err := b.SetTenants(t.Context(), tenant.Set{{Name: "acme", Source: "in"}}, 1); err != nil {
 		t.Fatal(err)
 	}
 	const kills = 12

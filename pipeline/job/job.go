@@ -111,7 +111,36 @@ func isHex(s string, digits int) bool {
 }
 
 // Prefix is where everything of this job lives in pdfmill's bucket.
-func (j Job) Prefix() string { return "jobs/" + j.ID + "/" }
+func (j Job) Prefix() string {
+	if j.Tenant != "" {
+		return TenantPrefix(j.Tenant) + j.ID + "/"
+	}
+	return Jobs + j.ID + "/"
+}
+
+// Jobs is where jobs of no tenant live, Tenants where those of each tenant do.
+const (
+	Jobs    = "jobs/"
+	Tenants = "tenants/"
+)
+
+// TenantPrefix is where all jobs of a tenant live: what nobody but the tenant may read.
+func TenantPrefix(tenant string) string { return Tenants + tenant + "/" }
+
+// ParseKey takes the key of something that a job holds apart: whose it is, and where it lies below the job's Prefix. ok is false for other keys.
+func ParseKey(key string) (j Job, below string, ok bool) {
+	rest, is := strings.CutPrefix(key, Jobs)
+	if !is {
+		if rest, is = strings.CutPrefix(key, Tenants); !is {
+			return j, "", false
+		}
+		if j.Tenant, rest, is = strings.Cut(rest, "/"); !is {
+			return j, "", false
+		}
+	}
+	j.ID, below, is = strings.Cut(rest, "/")
+	return j, below, is
+}
 
 // RangePrefix is where the good result of a range lives: it is the work's, so any pass of any drop may use it. Results of a later generation lie beside
 // those of earlier ones, so that neither converting again nor sweeping ever takes away what a pass that is under way relies on.

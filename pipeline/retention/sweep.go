@@ -101,33 +101,48 @@ type sweep struct {
 
 // stale is a job with results to take away.
 type stale struct {
+	job     job.Job       // as far as keys tell
 	objects []object.Info // below ranges/ and passes/
 	newest  time.Time
 	top     int64 // the highest generation there is
 	marks   []string
 }
 
+// ofJobs lists what all jobs hold.
+func (s *sweep) ofJobs(ctx context.Context) iter.Seq2[object.Info, error] {
+	return func(yield func(object.Info, error) bool) {
+		for _, prefix := range []string{job.Jobs, job.Tenants} {
+			for o, err := range s.store.List(ctx, s.Bucket, prefix) {
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // ranges sweeps the results of jobs whose youngest result is old enough.
 func (s *sweep) ranges(ctx context.Context) error {
 	jobs := map[string]*stale{}
-	for o, err := range s.store.List(ctx, s.Bucket, "jobs/") {
+	for o, err := range s.ofJobs(ctx) {
 		if err != nil {
 			return err
 		}
-		parts := strings.Split(o.Key, "/") // jobs/<job>/ranges|passes/…
-		if len(parts) < 4 || (parts[2] != "ranges" && parts[2] != "passes") {
+		of, below, ok := job.ParseKey(o.Key)
+		parts := strings.Split(below, "/") // ranges|passes/…
+		if !ok || len(parts) < 2 || (parts[0] != "ranges" && parts[0] != "passes") {
 			continue
 		}
-		j := jobs[parts[1]]
+		j := jobs[of.ID]
 		if j == nil {
-			j = &stale{}
-			jobs[parts[1]] = j
+			j = &stale{job: of}
+			jobs[of.ID] = j
 		}
-		if generation, ok := job.ParseSweepMark(parts[3]); ok && len(parts) == 4 {
+		if generation, ok := job.ParseSweepMark(parts[1]); ok && len(parts) == 2 {
 			j.marks, j.top = append(j.marks, o.Key), max(j.top, generation)
 			continue
 		}
-		if _, generation, err := job.ParseRangeDir(parts[3]); err == nil && parts[2] == "ranges" {
+		if _, generation, err := job.ParseRangeDir(parts[1]); err == nil && parts[0] == "ranges" {
 			j.top = max(j.top, generation)
 		}
 		if j.objects = append(j.objects, o); o.ModTime.After(j.newest) {
@@ -143,8 +158,8 @@ func (s *sweep) ranges(ctx context.Context) error {
 		return nil
 	}
 	if !s.DryRun {
-		for id, j := range jobs {
-			mark := job.Job{ID: id}.SweepMark(max(j.top+1, s.now.Unix()))
+		for _, j := range jobs {
+			mark := j.job.SweepMark(max(j.top+1, s.now.Unix()))
 			if _, err := object.PutBytes(ctx, s.store, s.Bucket, mark, nil, object.Put{}); err != nil {
 				return err
 			}

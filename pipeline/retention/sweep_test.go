@@ -110,7 +110,7 @@ func box(t *testing.T, b *jet.Broker) *deadletter.Box {
 // TestSweepKeepsWhatIsNeeded: age alone takes nothing away; products never go.
 func TestSweepKeepsWhatIsNeeded(t *testing.T) {
 	b, _ := pipelinetest.NATS(t)
-	old, young, queued, dead, dropped := testJob(1), testJob(2), testJob(3), testJob(4), testJob(5)
+	old, young, queued, dead, dropped := testJob(1), testJob(2), testJob(3).For("acme"), testJob(4).For("bolt"), testJob(5)
 	dropped.Source.Size = 8
 	store := &dated{objects: map[string]time.Time{}}
 	r := pages.Range{First: 1, Last: 2}

@@ -34,6 +34,8 @@ type Tenant struct {
 	Bytes         int64   `json:"bytes,omitempty"`
 	DeviceSeconds float64 `json:"device_seconds,omitempty"`
 	OverQuota     string  `json:"over_quota,omitempty"` // Wait, the default, or Refuse
+	// Account says that the tenant has an account of its own on the NATS servers, into which its events are brought.
+	Account bool `json:"account,omitempty"`
 }
 
 // Waits says what becomes of documents that are over a quota.
@@ -89,6 +91,11 @@ func (all Set) Of(s document.Source) (Tenant, bool) {
 		return Tenant{}, false
 	}
 	return all[i], true
+}
+
+// WithAccounts are those that have accounts.
+func (all Set) WithAccounts() Set {
+	return slices.DeleteFunc(slices.Clone(all), func(t Tenant) bool { return !t.Account })
 }
 
 // Names of all, in order.

@@ -32,7 +32,7 @@ func (c *calendar) now() time.Time {
 func (b *bench) tenancies(acme tenant.Tenant) *calendar {
 	b.t.Helper()
 	acme.Name, acme.Source = "acme", b.bucket+"/acme/"
-	if err := b.broker.SetTenants(b.t.Context(), tenant.Set{acme, {Name: "bolt", Source: b.bucket + "/bolt/"}}); err != nil {
+	if err := b.broker.SetTenants(b.t.Context(), tenant.Set{acme, {Name: "bolt", Source: b.bucket + "/bolt/"}}, 1); err != nil {
 		b.t.Fatal(err)
 	}
 	days := &calendar{}

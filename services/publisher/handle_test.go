@@ -241,7 +241,7 @@ func TestConfig(t *testing.T) {
 // TestWorkCountsForItsTenant: once, however often its message comes and whatever else is in it; nobody's work counts for nobody.
 func TestWorkCountsForItsTenant(t *testing.T) {
 	b, j := newBench(t, usual), newJob(t, 1).For("acme")
-	if err := b.platform.Broker.SetTenants(t.Context(), tenant.Set{{Name: "acme", Source: "inbox"}}); err != nil {
+	if err := b.platform.Broker.SetTenants(t.Context(), tenant.Set{{Name: "acme", Source: "inbox"}}, 1); err != nil {
 		t.Fatal(err)
 	}
 	good(t, j, span(1, 2), "a")

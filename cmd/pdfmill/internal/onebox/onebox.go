@@ -88,6 +88,9 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	for _, role := range roles() {
 		names = append(names, "nats-"+role, "s3-"+role)
 	}
+	for _, t := range c.Tenants {
+		names = append(names, "nats-"+rights.TenantUser(t.Name), "s3-"+rights.TenantUser(t.Name))
+	}
 	secrets, err := embedded.Secrets(filepath.Join(c.Dir, "credentials.json"), names...)
 	if err != nil {
 		return nil, err
@@ -132,7 +135,7 @@ func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
 		})
 	}
 	b.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{
-		Dir: filepath.Join(c.Dir, "nats"), Addr: c.NATSAddr, Durability: c.Durability, Log: c.Log, Users: users,
+		Dir: filepath.Join(c.Dir, "nats"), Addr: c.NATSAddr, Durability: c.Durability, Log: c.Log, Users: users, Guests: b.guests(c.Tenants),
 	})
 	if err != nil {
 		return err
@@ -151,7 +154,7 @@ func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
 	if err := b.Broker.Apply(ctx, 1); err != nil {
 		return err
 	}
-	return b.Broker.SetTenants(ctx, c.Tenants)
+	return b.Broker.SetTenants(ctx, c.Tenants, 1)
 }
 
 func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) (err error) {
@@ -160,6 +163,10 @@ func (b *Box) startS3(ctx context.Context, c Config, connected <-chan struct{}) 
 	accounts = append(accounts, embedded.Account{Access: adminName, Secret: b.secrets["s3-admin"]})
 	for _, role := range roles() {
 		accounts = append(accounts, embedded.Account{Access: role, Secret: b.secrets["s3-"+role], Grants: buckets.Grants(role)})
+	}
+	for _, t := range c.Tenants {
+		who := rights.TenantUser(t.Name)
+		accounts = append(accounts, embedded.Account{Access: who, Secret: b.secrets["s3-"+who], Grants: buckets.TenantGrants(t), Private: true})
 	}
 	b.s3, err = embedded.StartS3(ctx, embedded.S3Config{
 		Dir: filepath.Join(c.Dir, "s3"), Addr: c.S3Addr, Durability: c.Durability, Log: c.Log,

@@ -6,7 +6,9 @@ import (
 
 	"github.com/pdfmill/pdfmill/embedded"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/stage"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 // Buckets of an installation.
@@ -16,10 +18,7 @@ type Buckets struct {
 }
 
 // Where things lie in pdfmill's own bucket.
-const (
-	sources = "source/"
-	jobs    = "jobs/"
-)
+const sources = "source/"
 
 // Grants are what a role needs of the object store. Nobody but an inbox' users deletes anything; the admin is not asked.
 func (b Buckets) Grants(role string) []embedded.Grant {
@@ -28,17 +27,35 @@ func (b Buckets) Grants(role string) []embedded.Grant {
 		return append(b.inboxes(embedded.Grant{}), embedded.Grant{Bucket: b.Own, Prefix: sources, Write: true})
 	case stage.Validator:
 		// It writes repaired copies, under their own hash, and what it found in a document. Who reads a source checks its hash.
-		return []embedded.Grant{{Bucket: b.Own, Prefix: sources, Write: true}, {Bucket: b.Own, Prefix: jobs, Write: true}}
+		return b.jobs(true, embedded.Grant{Bucket: b.Own, Prefix: sources, Write: true})
 	case stage.GPURunner:
-		return []embedded.Grant{{Bucket: b.Own, Prefix: sources}, {Bucket: b.Own, Prefix: jobs, Write: true}}
+		return b.jobs(true, embedded.Grant{Bucket: b.Own, Prefix: sources})
 	case stage.Publisher:
-		return []embedded.Grant{{Bucket: b.Own, Prefix: jobs, Write: true}}
+		return b.jobs(true)
 	case jet.RoleUser:
-		return append(b.inboxes(embedded.Grant{Write: true, Delete: true}), embedded.Grant{Bucket: b.Own, Prefix: jobs})
+		return b.jobs(false, b.inboxes(embedded.Grant{Write: true, Delete: true})...)
 	case jet.RoleOperator:
 		return append(b.inboxes(embedded.Grant{Write: true, Delete: true}), embedded.Grant{Bucket: b.Own})
 	}
 	return nil
+}
+
+// TenantUser is the name of a tenant's user of the object store, and of its files.
+func TenantUser(name string) string { return "tenant-" + name }
+
+// TenantGrants are what a tenant may do: put into its source, and read what became of it. It may list only a bucket that is all its own: in others it would see what
+// there is of everybody's. Events name what it may read.
+func (b Buckets) TenantGrants(t tenant.Tenant) []embedded.Grant {
+	bucket, prefix := t.Bucket()
+	return []embedded.Grant{
+		{Bucket: bucket, Prefix: prefix, Write: true, Delete: true, Blind: prefix != ""},
+		{Bucket: b.Own, Prefix: job.TenantPrefix(t.Name), Blind: true},
+	}
+}
+
+// jobs adds the grants on all jobs, of tenants and of nobody, to others.
+func (b Buckets) jobs(write bool, others ...embedded.Grant) []embedded.Grant {
+	return append(others, embedded.Grant{Bucket: b.Own, Prefix: job.Jobs, Write: write}, embedded.Grant{Bucket: b.Own, Prefix: job.Tenants, Write: write})
 }
 
 // inboxes gives the same on each inbox.

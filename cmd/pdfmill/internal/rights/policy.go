@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pdfmill/pdfmill/embedded"
+	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
 // Policy is an IAM policy document: of a user, as AWS and MinIO attach it, or of a bucket, when its statements have principals.
@@ -30,15 +31,21 @@ func PolicyOf(grants []embedded.Grant) Policy {
 }
 
 // BucketPolicies are the same grants as policies of the buckets, for stores whose users have none of their own, like versitygw. Users have their roles' names.
-func (b Buckets) BucketPolicies(roles []string) map[string]Policy {
+func (b Buckets) BucketPolicies(roles []string, tenants tenant.Set) map[string]Policy {
 	all := map[string]Policy{}
-	for _, role := range roles {
-		for _, g := range b.Grants(role) {
+	add := func(who string, grants []embedded.Grant) {
+		for _, g := range grants {
 			p := all[g.Bucket]
 			p.Version = "2012-10-17"
-			p.grant(g, role)
+			p.grant(g, who)
 			all[g.Bucket] = p
 		}
+	}
+	for _, role := range roles {
+		add(role, b.Grants(role))
+	}
+	for _, t := range tenants {
+		add(TenantUser(t.Name), b.TenantGrants(t))
 	}
 	return all
 }
@@ -46,7 +53,9 @@ func (b Buckets) BucketPolicies(roles []string) map[string]Policy {
 // grant adds what a grant allows a principal ("" where the policy is its own).
 func (p *Policy) grant(g embedded.Grant, who string) {
 	bucket, objects := "arn:aws:s3:::"+g.Bucket, "arn:aws:s3:::"+g.Bucket+"/"+g.Prefix+"*"
-	p.allow(who, bucket, "s3:ListBucket", "s3:GetBucketLocation")
+	if !g.Blind {
+		p.allow(who, bucket, "s3:ListBucket", "s3:GetBucketLocation")
+	}
 	p.allow(who, objects, "s3:GetObject")
 	if g.Write {
 		p.allow(who, objects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")

@@ -49,7 +49,9 @@ type rule struct {
 
 // Write puts every role's identity and rights into dir. Seeds that are there are kept, so that it can be run again after each change of topology or version;
 // they are readable by their owner only, and the other files hold no secret.
-func Write(dir string, t jet.Topology, b Buckets) error {
+//
+// Tenants get the same, and accounts of their own beside pdfmill's, which is named account.
+func Write(dir string, t jet.Topology, b Buckets, account string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("folder for users: %w", err)
 	}
@@ -66,7 +68,10 @@ func Write(dir string, t jet.Topology, b Buckets) error {
 			}
 		}
 	}
-	for bucket, policy := range b.BucketPolicies(jet.Roles()) {
+	if err := writeTenants(dir, t.Tenants, b, account); err != nil {
+		return err
+	}
+	for bucket, policy := range b.BucketPolicies(jet.Roles(), t.Tenants) {
 		data, err := json.Marshal(policy) // as short as it can be
 		if err == nil {
 			err = os.WriteFile(BucketPolicyFile(dir, bucket), data, 0o600)
@@ -90,9 +95,13 @@ func userOf(dir, role string, t jet.Topology) (user, error) {
 	}
 	u := user{NKey: public}
 	if role != jet.RoleAdmin {
-		u.Permissions = &permissions{rule{Allow: r.Publish}, rule{r.Subscribe, r.DenySubscribe}}
+		u.Permissions = allowed(r)
 	}
 	return u, nil
+}
+
+func allowed(r jet.Rights) *permissions {
+	return &permissions{rule{Allow: r.Publish}, rule{r.Subscribe, r.DenySubscribe}}
 }
 
 // publicKey reads the seed in a file, or makes one there.
