@@ -25,8 +25,11 @@ type statusCommand struct {
 
 // Help implements kong's help provider.
 func (statusCommand) Help() string {
-	return `Examples:
-  pdfmill status                      queues, and the latest jobs
+	return `Without a job it also shows the servers of models that workers of marker 2.x share: what state each is in, and the last that a server which does not
+work has printed; with --json the end of every server's log.
+
+Examples:
+  pdfmill status                      queues, the latest jobs, and servers
   pdfmill status 3f2a                 one job, and its place in the queue
   pdfmill status --tenant acme        what is of one tenant, and why it waits
   pdfmill status --rebuild            when the projection was lost
@@ -41,6 +44,8 @@ type overview struct {
 	Jobs   []jet.Status     `json:"jobs"`
 	// Tenants says what each has used, and how many of its documents wait.
 	Tenants []jet.TenantReport `json:"tenants"`
+	// Servers are those of models, that workers share.
+	Servers []server `json:"servers"`
 }
 
 // queue is how a consumer of the work queue stands.
@@ -179,7 +184,8 @@ func (c *statusCommand) overview(ctx context.Context, broker *jet.Broker) (overv
 	if c.Limit > 0 && len(o.Jobs) > c.Limit {
 		o.Jobs = o.Jobs[:c.Limit]
 	}
-	return o, nil
+	o.Servers, err = servers(ctx, broker)
+	return o, err
 }
 
 func printOverview(w io.Writer, o overview) error {
@@ -212,7 +218,10 @@ func printOverview(w io.Writer, o overview) error {
 	for _, s := range o.Jobs {
 		fmt.Fprintf(table, "%.12s\t%s\t%s\t%s\t%s\t%s\n", s.Job, s.State, s.Stage, s.UpdatedAt.Local().Format(time.DateTime), s.Source.Path(), note(s))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return printServers(w, o.Servers)
 }
 
 func printStatus(w io.Writer, s detail) error {

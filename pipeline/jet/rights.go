@@ -87,7 +87,7 @@ func (t Topology) Rights(role string) (Rights, error) {
 		g.ranges()
 		g.publish(event.SubjectRendered)
 		g.keyValue(KVPeaks, true)
-		g.subscribe(event.SubjectGPU) // and answers
+		g.subscribe(event.SubjectGPU, event.SubjectServers) // and answers
 		g.publish(InboxPrefix(RoleOperator) + ".>")
 	case stage.Publisher:
 		g.stage(role, event.SubjectRendered)
@@ -237,5 +237,5 @@ func (g *grants) operator() {
 		g.keyValue(kv.Bucket, true)
 	}
 	g.publish(Streams(1)[0].Subjects...) // to replay
-	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectGPU)
+	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectGPU, event.SubjectServers)
 }

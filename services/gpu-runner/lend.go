@@ -20,7 +20,7 @@ func (l *lender) Run(ctx context.Context) error {
 }
 
 // host names this machine in answers.
-func (l *lender) host() string {
+func host() string {
 	name, _ := os.Hostname() // an unknown host is an empty one
 	return name
 }
@@ -29,9 +29,9 @@ func (l *lender) host() string {
 func (l *lender) answer(ctx context.Context, data []byte) any {
 	var r event.GPURequest
 	if err := json.Unmarshal(data, &r); err != nil {
-		return event.GPUAnswer{Host: l.host(), Error: fmt.Sprintf("the request is not understood: %v", err)}
+		return event.GPUAnswer{Host: host(), Error: fmt.Sprintf("the request is not understood: %v", err)}
 	}
-	a := event.GPUAnswer{Host: l.host()}
+	a := event.GPUAnswer{Host: host()}
 	if r.Host != "" && r.Host != a.Host {
 		r.Action = event.GPUStatus
 	}

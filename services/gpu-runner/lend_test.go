@@ -36,14 +36,14 @@ func TestTheLenderDoesWhatIsAskedOfItsHostAndSaysWhatItDoesNotUnderstand(t *test
 		{event.GPURequest{Action: event.GPUStatus}, ""},
 	} {
 		a := ask(c.request)
-		if a.Host != l.host() || (c.fault == "") != (a.Error == "") || !strings.Contains(a.Error, c.fault) || !a.Until.IsZero() {
+		if a.Host != host() || (c.fault == "") != (a.Error == "") || !strings.Contains(a.Error, c.fault) || !a.Until.IsZero() {
 			t.Errorf("%+v: %+v", c.request, a)
 		}
 	}
 	if d := p.device(); d.Closed != "" {
 		t.Fatalf("lent: %+v", d)
 	}
-	a := ask(event.GPURequest{Action: event.GPULend, Seconds: 60, Host: l.host(), Device: "sim-0"})
+	a := ask(event.GPURequest{Action: event.GPULend, Seconds: 60, Host: host(), Device: "sim-0"})
 	if a.Error != "" || a.Until.IsZero() || a.Free != 24*gib || a.Devices[0].Workers != 0 || !strings.HasPrefix(a.Devices[0].Closed, "lent") {
 		t.Errorf("%+v", a)
 	}

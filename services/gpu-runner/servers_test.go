@@ -81,6 +81,19 @@ func TestARangeWaitsForItsServerWithoutSpendingAnAttempt(t *testing.T) {
 	}
 }
 
+func TestServersAreToldOf(t *testing.T) {
+	p := prepareSimPlant(t, nil, gpusim.DeviceConfig{Total: 24 * gib, TimeScale: 1})
+	layout, away := watched(t)
+	p.engine.servers = &servers{layout: layout}
+	told := func() event.Server { return (&teller{p.Service}).answer().Servers[0] }
+	pipelinetest.Eventually(t, "it works", func() bool { return told().State == event.ServerWorks })
+	away.Store(true)
+	pipelinetest.Eventually(t, "it is away", func() bool { return told().LastError != "" })
+	if s := told(); s.Name != "layout" || s.URL != layout.URL() || !s.External || s.State == event.ServerWorks || s.Reason == "" || s.Since.IsZero() {
+		t.Errorf("%+v", s)
+	}
+}
+
 // Servers that die again and again of the same range make it a suspect.
 func TestARangeThatServersDieOfIsASuspect(t *testing.T) {
 	p := prepareSimPlant(t, nil, gpusim.DeviceConfig{Total: 24 * gib, TimeScale: 1})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -261,12 +262,15 @@ func (s *Service) Run(ctx context.Context) error {
 	s.scheduler.Measure(ctx)
 	scheduler.Go(func() { s.scheduler.Run(books) })
 
-	loops := make([]lifecycle.Service, 0, len(s.engines)+1)
+	loops := make([]lifecycle.Service, 0, len(s.engines)+2)
 	for _, e := range s.engines {
 		loops = append(loops, &engineService{engine: e, service: s})
 	}
 	if s.gpus != nil {
 		loops = append(loops, &lender{s})
+	}
+	if slices.ContainsFunc(slices.Collect(maps.Values(s.engines)), func(e *engine) bool { return len(e.servers.all()) > 0 }) {
+		loops = append(loops, &teller{s})
 	}
 	return lifecycle.Run(ctx, s.platform.Log, loops...)
 }

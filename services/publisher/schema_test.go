@@ -157,6 +157,7 @@ func TestSchemasNameEveryField(t *testing.T) {
 	s.compare(t, "Failed", "#/components/schemas/Failed", reflect.TypeFor[event.Failed]())
 	s.compare(t, "GPURequest", "#/components/schemas/GPURequest", reflect.TypeFor[event.GPURequest]())
 	s.compare(t, "GPUAnswer", "#/components/schemas/GPUAnswer", reflect.TypeFor[event.GPUAnswer]())
+	s.compare(t, "ServersAnswer", "#/components/schemas/ServersAnswer", reflect.TypeFor[event.ServersAnswer]())
 
 	var classes []string
 	for _, c := range s.at("#/components/schemas/Class").(map[string]any)["enum"].([]any) {
