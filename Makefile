@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-marker-long test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults test-cgroups soak soak-gpu dist sbom audit
+.PHONY: build test test-go test-python test-marker test-marker-long test-marker-corpus test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults test-cgroups soak soak-gpu dist sbom audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -61,10 +61,17 @@ test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 	  python=$$(bin/pdfmill engines install $$name --yes --no-weights --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
 	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
 	done
+	PDFMILL_MARKERS="$(MARKERS)" PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags marker -timeout 60m ./e2e/marker
 
 # What a process holds after 200 conversions, instead of 12.
 test-marker-long:
 	PDFMILL_LEAK=200 $(MAKE) test-marker
+
+# The whole corpus through both generations, instead of a dozen documents; PAGES=60 leaves out those with more pages.
+PAGES ?= 100000
+test-marker-corpus: build $(UV)/uv
+	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; for name in $(MARKERS); do bin/pdfmill engines install $$name --yes --no-weights >/dev/null || exit 1; done
+	PDFMILL_MARKERS="$(MARKERS)" PDFMILL_MARKER_PAGES=$(PAGES) PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags marker -timeout 6h -v -run TestCorpus ./e2e/marker
 
 # On a machine with a GPU: what is simulated elsewhere is checked on the real card, and the figures are left in $(CACHE)/card. CARD_PYTHON is an
 # interpreter with PyTorch; what else is needed is put beside it.
@@ -86,7 +93,7 @@ test-ocr: build $(UV)/uv $(CACHE)/pytest/.ready
 
 # Versions of the tools are pinned here; `go run` fetches and caches them. The tags are those of tests that run on their own (.golangci.yaml has them too).
 lint:
-	@for m in $(MODULES); do (cd $$m && $(GO) vet -tags cluster,upgrade ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags cluster,upgrade ./... && \
+	@for m in $(MODULES); do (cd $$m && $(GO) vet -tags cluster,upgrade,marker ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags cluster,upgrade,marker ./... && \
 	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --allow-parallel-runners --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }
 

@@ -89,7 +89,13 @@ func (p *Process) Kill() {
 // Await waits for a state of the process that done reports, and fails the test when it ends before.
 func (p *Process) Await(awaited string, done func() bool) {
 	p.t.Helper()
-	pipelinetest.Eventually(p.t, p.name+": "+awaited, func() bool {
+	p.AwaitWithin(pipelinetest.Patience, awaited, done)
+}
+
+// AwaitWithin is Await for a state that takes so long.
+func (p *Process) AwaitWithin(patience time.Duration, awaited string, done func() bool) {
+	p.t.Helper()
+	pipelinetest.Within(p.t, patience, p.name+": "+awaited, func() bool {
 		if done() {
 			return true
 		}

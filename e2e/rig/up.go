@@ -6,10 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
 
 // Up starts `pdfmill up` on data and waits until it is ready.
 func Up(t testing.TB, data string, args ...string) *Pipeline {
+	t.Helper()
+	return UpWithin(t, pipelinetest.Patience, data, args...)
+}
+
+// UpWithin is Up with engines that take so long to load.
+func UpWithin(t testing.TB, patience time.Duration, data string, args ...string) *Pipeline {
 	t.Helper()
 	endpoints := filepath.Join(data, "endpoints.json")
 	if err := os.Remove(endpoints); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -19,7 +28,7 @@ func Up(t testing.TB, data string, args ...string) *Pipeline {
 		"up", "--data", data, "--nats-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 	}, args...)...)
 	p := &Pipeline{t: t, Processes: []*Process{daemon}, env: []string{"PDFMILL_DATA=" + data}}
-	daemon.Await("it writes "+endpoints, func() bool {
+	daemon.AwaitWithin(patience, "it writes "+endpoints, func() bool {
 		content, err := os.ReadFile(endpoints)
 		return err == nil && json.Unmarshal(content, &p.Endpoints) == nil
 	})

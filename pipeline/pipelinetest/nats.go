@@ -49,14 +49,20 @@ const Patience = 30 * time.Second
 // works in a test's cleanup as well.
 func Eventually(t testing.TB, awaited string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Patience)
+	Within(t, Patience, awaited, done)
+}
+
+// Within is Eventually with another patience, for what takes long.
+func Within(t testing.TB, patience time.Duration, awaited string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("still waiting after %s: %s", Patience, awaited)
+			t.Fatalf("still waiting after %s: %s", patience, awaited)
 		case <-ticker.C:
 		}
 	}

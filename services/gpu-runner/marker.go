@@ -39,7 +39,7 @@ type MarkerConfig struct {
 	Bare      bool   `name:"bare" env:"PDFMILL_MARKER_BARE" help:"Run marker 2.x without any server: a page is one block of its text layer, nothing is recognised."`
 	LLM       string `name:"llm" env:"PDFMILL_MARKER_LLM" type:"path" placeholder:"FILE" help:"JSON file of the language model services that documents may name with the engine option llm."`
 	Dtype     string `name:"dtype" env:"PDFMILL_MARKER_DTYPE" placeholder:"NAME" help:"Number format of marker 1.x's models: float32, float16 or bfloat16; default: by the device."`
-	Attention string `name:"attention" env:"PDFMILL_MARKER_ATTENTION" placeholder:"NAME" help:"Attention implementation of marker 1.x's models, like sdpa or flash_attention_2; default: by the device."`
+	Attention string `name:"attention" env:"PDFMILL_MARKER_ATTENTION" placeholder:"NAME" help:"Attention of marker 1.x's layout and recognition models: eager, sdpa or flash_attention_2; default: by the device."`
 	Offline   bool   `name:"offline" env:"PDFMILL_OFFLINE" default:"true" negatable:"" help:"Never let a worker touch the network for weights."`
 }
 
@@ -59,6 +59,9 @@ func (c MarkerConfig) Validate() error {
 	}
 	if c.Dtype != "" && !slices.Contains([]string{"float32", "float16", "bfloat16"}, c.Dtype) {
 		faults = append(faults, fmt.Errorf("marker-dtype is %q: it must be float32, float16 or bfloat16", c.Dtype))
+	}
+	if c.Attention != "" && !slices.Contains([]string{"eager", "sdpa", "flash_attention_2"}, c.Attention) {
+		faults = append(faults, fmt.Errorf("marker-attention is %q: it must be eager, sdpa or flash_attention_2", c.Attention))
 	}
 	return errors.Join(faults...)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
 func TestNothingLargeIsInstalledByItself(t *testing.T) {
@@ -40,9 +41,40 @@ func TestMarkerAsksTheServersThatHaveAnAddress(t *testing.T) {
 	}
 }
 
+// Whoever asks somebody needs the network; everybody else can do without.
+func TestWorkersThatAskNobodyAreConfined(t *testing.T) {
+	servers := addresses{layout: "http://127.0.0.1:1/v1"}
+	offline := MarkerConfig{Generation: "2", Offline: true}
+	for what, c := range map[string]struct {
+		engine   string
+		config   Config
+		at       addresses
+		confined bool
+	}{
+		"text":                              {job.EngineText, Config{}, addresses{}, true},
+		"marker 2 with servers":             {job.EngineMarker, Config{Marker: offline}, servers, false},
+		"marker 2 without":                  {job.EngineMarker, Config{Marker: offline}, addresses{}, true},
+		"with a language model":             {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "2", Offline: true, LLM: "/llm.json"}}, addresses{}, false},
+		"that may fetch":                    {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "2"}}, addresses{}, false},
+		"marker 1, for which there is CUDA": {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "1", Offline: true}}, addresses{}, false},
+		"nobody":                            {job.EngineText, Config{Confine: confineNone}, addresses{}, false},
+		"all":                               {job.EngineMarker, Config{Confine: confineAll, Marker: MarkerConfig{Generation: "1", Offline: true}}, addresses{}, true},
+	} {
+		made := command(c.engine, c.config, t.TempDir(), "python", nil, supervise.Launch{}, 1, c.at)
+		if made.Confined != c.confined {
+			t.Errorf("%s: confined %t", what, made.Confined)
+		}
+	}
+	everybody := Config{Confine: confineAll, Marker: MarkerConfig{Generation: "2", Layout: "http://127.0.0.1:1/v1"}}
+	_, err := newEngine(job.EngineMarker, everybody, t.TempDir(), schedule.New(schedule.Config{Log: telemetry.Discard()}), nil, nil, telemetry.Discard())
+	if err == nil || !strings.Contains(err.Error(), "confine") {
+		t.Errorf("confined from its servers: %v", err)
+	}
+}
+
 func TestMarkerConfigNamesItsFaults(t *testing.T) {
-	err := MarkerConfig{Layout: "localhost:1", VLM: "ftp://x", VLMServer: vlmVLLM, VLMMemory: -1, Dtype: "int8"}.Validate()
-	for _, name := range []string{"marker-layout-url", "marker-vlm-url", "marker-vlm-server", "marker-vlm-memory", "marker-dtype"} {
+	err := MarkerConfig{Layout: "localhost:1", VLM: "ftp://x", VLMServer: vlmVLLM, VLMMemory: -1, Dtype: "int8", Attention: "full"}.Validate()
+	for _, name := range []string{"marker-layout-url", "marker-vlm-url", "marker-vlm-server", "marker-vlm-memory", "marker-dtype", "marker-attention"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,12 +22,12 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     parser.add_argument("-ngl", type=int)
     parser.add_argument("--jinja", action="store_true")
-    parser.add_argument(
-        "--faults", type=Path, default=Path("/nonexistent"), help="not llama.cpp's: the folder of servers2.py's faults"
-    )
+    parser.add_argument("--faults", type=Path, required=True, help="not llama.cpp's: the folder of servers2.py's faults")
     args = parser.parse_args()
     for file in (args.model, args.mmproj):
         assert Path(file).stat().st_size > 0
+    while (args.faults / "vlm.slow").exists():  # real ones load for minutes
+        time.sleep(0.02)
     start("vlm", args.alias, args.faults, args.port)
     threading.Event().wait()
 

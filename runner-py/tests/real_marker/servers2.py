@@ -3,6 +3,13 @@
     python servers2.py --dir FOLDER
 
 starts all three on free ports and writes FOLDER/servers.json: the variables that surya reads. They end when stdin does.
+Files in FOLDER make a server, by its name below, misbehave:
+
+NAME.fail  while it is there every inference answers 500
+NAME.hold  while it is there no inference is answered; NAME.held says that one waits
+vlm.slow   while it is there the server of llama_server.py does not begin to listen
+
+NAME.asked has a sign for each inference.
 
 layout     finds blocks by geometry: ink, cut at white rows; tall rows are headings, ruled areas tables, dense ones pictures
 ocr_error  calls a text bad when it holds U+FFFD
@@ -124,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     kind = ""
     model = ""
-    fail = ""  # a file: while it exists every inference answers 500
+    folder = Path()  # of files that make it misbehave: see the module
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -148,7 +155,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.fail and Path(self.fail).exists():
+        hold = self.folder / f"{self.kind}.hold"
+        while hold.exists() and request.get("max_tokens") != 1:  # which is only asked to see whether it lives
+            (self.folder / f"{self.kind}.held").touch()
+            time.sleep(0.02)
+        with (self.folder / f"{self.kind}.asked").open("a", encoding="ascii") as asked:
+            asked.write(".")
+        if (self.folder / f"{self.kind}.fail").exists():
             self._send(500, {"error": {"message": "the stand-in was told to fail", "type": "server_error"}})
         elif self.kind == "vlm":
             text = vlm(request)
@@ -172,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def start(kind: str, model: str, folder: Path, port: int = 0) -> str:
     """Start a server, on a free port unless one is given, and return its address."""
-    handler = type(f"_{kind}", (_Handler,), {"kind": kind, "model": model, "fail": str(folder / f"{kind}.fail")})
+    handler = type(f"_{kind}", (_Handler,), {"kind": kind, "model": model, "folder": folder})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}/v1"

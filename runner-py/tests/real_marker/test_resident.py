@@ -52,6 +52,10 @@ print(json.dumps({
     "threads": torch.get_num_threads(),
     "warm": loaded,
     "asked": asked,
+    "attention": {
+        n: [m.config.decoder._attn_implementation, type(m.vision_encoder.blocks[0].attn).__name__]
+        for n, m in nets.items() if hasattr(m, "vision_encoder")
+    },
     "dtypes": {n: str(next(m.parameters()).dtype) for n, m in nets.items()},
     "half": engine._models.config(0.5),
     "whole": engine._models.config(1.0),
@@ -88,6 +92,11 @@ def test_threads_are_the_workers_share(settings: dict[str, Any]) -> None:
 
 def test_the_number_format_reaches_the_models(settings: dict[str, Any]) -> None:
     assert set(settings["dtypes"].values()) == {"torch.bfloat16"}, settings["dtypes"]
+
+
+def test_the_attention_reaches_the_models(settings: dict[str, Any]) -> None:
+    eager = ["eager", "Qwen2_5_VLVisionAttention"]  # sdpa's and flash attention's are other classes
+    assert settings["attention"] == {"layout_model": eager, "recognition_model": eager}
 
 
 def test_the_scale_of_batches_reaches_the_models(settings: dict[str, Any]) -> None:

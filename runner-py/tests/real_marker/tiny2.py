@@ -3,7 +3,8 @@
     python tiny2.py FOLDER
 
 writes FOLDER/layout (of the real size: there is only one) and FOLDER/ocr-error (tiny). The layout model is bent so that it
-finds text everywhere; where exactly is noise. surya's own servers load them and really run their forward passes.
+finds text everywhere; where exactly is noise. The OCR error model calls a text bad when the word BAD is in it. surya's own
+servers load them and really run their forward passes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+BAD = "mojibake"
 WORDS = [
     "[PAD]",
     "[UNK]",
@@ -21,6 +23,7 @@ WORDS = [
     "[MASK]",
     *"abcdefghijklmnopqrstuvwxyz",
     *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"),
+    BAD,
 ]
 LABELS = ["Caption", "Footnote", "Page-Footer", "Page-Header", "Picture", "Section-Header", "Table", "Text"]
 RESOLUTION = 448
@@ -33,7 +36,7 @@ def write(folder: Path) -> None:
     import torch  # noqa: PLC0415 - of the environment this runs in
 
     torch.manual_seed(1)
-    for name, make in (("layout", _layout), ("ocr-error", _ocr_error)):
+    for name, make in (("layout", _layout), ("ocr-error", ocr_error)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         make(folder / name)
     (folder / "complete").touch()
@@ -62,7 +65,8 @@ def _layout(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def _ocr_error(folder: Path) -> None:
+def ocr_error(folder: Path) -> None:
+    """Write the OCR error model."""
     from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer  # noqa: PLC0415
 
     (folder / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
@@ -71,8 +75,22 @@ def _ocr_error(folder: Path) -> None:
         vocab_size=len(WORDS), max_position_embeddings=512, n_layers=1, n_heads=2, dim=32, hidden_dim=32, num_labels=2
     )
     model: Any = DistilBertForSequenceClassification(config)
-    model.classifier.bias.data[0] += 10  # noise would call half of all texts bad; this one finds all of them good
+    _say_bad_when_it_is_there(model, WORDS.index(BAD))
     model.save_pretrained(folder)
+
+
+def _say_bad_when_it_is_there(model: Any, word: int) -> None:
+    """Bend the weights: all is zero but the word, which the first token's attention brings to the classifier."""
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    embeddings, (layer,) = model.distilbert.embeddings, model.distilbert.transformer.layer
+    for norm in (embeddings.LayerNorm, layer.sa_layer_norm, layer.output_layer_norm):
+        norm.weight.data.fill_(1)
+    embeddings.word_embeddings.weight.data[word, 0] = 1
+    for linear in (layer.attention.v_lin, layer.attention.out_lin, model.pre_classifier):
+        linear.weight.data.copy_(linear.weight.data.new_ones(linear.weight.shape[0]).diag())
+    model.classifier.weight.data[1, 0] = 10
+    model.classifier.bias.data[0] = 10
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ func (r *Restarts) Next(now time.Time, e End) Verdict {
 	r.bad++
 	delay := r.backoff()
 	if e.Ready {
-		return Verdict{Delay: delay, Reason: fmt.Sprintf("died before it had converted anything, %d times in a row: next start in %s", r.bad, delay)}
+		return Verdict{Delay: delay, Reason: fmt.Sprintf("died soon after it was ready, %d times in a row: next start in %s", r.bad, delay)}
 	}
 	r.failed = append(r.failed, now)
 	for len(r.failed) > 0 && now.Sub(r.failed[0]) > r.policy.Window {

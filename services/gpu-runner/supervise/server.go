@@ -72,6 +72,8 @@ type Server struct {
 	end   context.CancelFunc
 	evict chan string // holds one: why the running child must leave its device
 
+	doubted chan error // holds one: what the running child's model failed at
+
 	mu      sync.Mutex
 	started bool
 	state   ServerSnapshot
@@ -111,7 +113,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Room == nil {
 		cfg.Room = func(context.Context) (string, func(), error) { return "", func() {}, nil }
 	}
-	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1)}
+	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1), doubted: make(chan error, 1)}
 	s.live, s.end = context.WithCancel(context.Background())
 	if cfg.URL != "" {
 		s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, External: true, State: Unloaded, Since: time.Now()}
@@ -181,9 +183,36 @@ func (s *Server) Await(ctx context.Context) (epoch int, err error) {
 	}
 }
 
-// Check asks a server that counts as working whether it really does, now.
+// Check asks a server that counts as working whether it really does, now: whether it listens, and whether its model answers. One whose model doesn't, though
+// it listens, is ended and started again at once; from then on Await waits for that.
 func (s *Server) Check(ctx context.Context) error {
+	if err := s.listens(ctx); err != nil || s.cfg.Try == nil {
+		return err
+	}
+	epoch := s.Snapshot().Epoch
+	err := s.cfg.Try.ask(ctx, s.url)
+	if err != nil && ctx.Err() == nil {
+		s.doubt(epoch, err)
+	}
+	return err
+}
+
+func (s *Server) listens(ctx context.Context) error {
 	return healthy(ctx, s.url+s.cfg.HealthPath, s.cfg.HealthTimeout)
+}
+
+// doubt has the child that came up as epoch end, because its model did not answer.
+func (s *Server) doubt(epoch int, err error) {
+	s.enter(func(n *ServerSnapshot) {
+		if n.State != Idle || n.Epoch != epoch {
+			return
+		}
+		n.State, n.Reason = Backoff, "its model does not answer"
+		select {
+		case s.doubted <- err:
+		default:
+		}
+	})
 }
 
 // Leave has the running child end, because its device is wanted; it is started again when Room has room.
@@ -298,7 +327,7 @@ func (s *Server) attend() {
 
 // well asks the server whether it listens, and, when it is time for that, its model for an answer.
 func (s *Server) well(tried *time.Time) error {
-	if err := s.Check(s.live); err != nil || s.cfg.Try == nil || time.Since(*tried) < s.cfg.TryEvery {
+	if err := s.listens(s.live); err != nil || s.cfg.Try == nil || time.Since(*tried) < s.cfg.TryEvery {
 		return err
 	}
 	if err := s.cfg.Try.ask(s.live, s.url); err != nil {
@@ -317,6 +346,10 @@ func (s *Server) once() (End, error) {
 	defer leave()
 	select {
 	case <-s.evict: // it was meant for the child before
+	default:
+	}
+	select {
+	case <-s.doubted: // as was this
 	default:
 	}
 	s.enter(func(n *ServerSnapshot) { n.Reason, n.Device = "loads", device })
@@ -363,6 +396,9 @@ func (s *Server) watch(child *serverChild) (ready time.Time, err error) {
 		case reason := <-s.evict:
 			timer.Stop()
 			return ready, fmt.Errorf("%w: %s", errLeft, reason)
+		case err := <-s.doubted:
+			timer.Stop()
+			return ready, fmt.Errorf("its model did not answer when a range came back without: %w", err)
 		case <-timer.C:
 		}
 		sick := s.well(&tried)

@@ -153,7 +153,7 @@ func TestTheModelOfAServerIsAsked(t *testing.T) {
 	s, sick := server(t, func(c *ServerConfig) { c.Try, c.TryEvery = &Try{Path: "/try", Body: "{}"}, time.Millisecond })
 	touch(t, sick+"-model")
 	s.Start()
-	pipelinetest.Eventually(t, "it listens", func() bool { return s.Check(t.Context()) == nil })
+	pipelinetest.Eventually(t, "it listens", func() bool { return s.listens(t.Context()) == nil })
 	if n := s.Snapshot(); n.State == Idle {
 		t.Errorf("%+v", n)
 	}
@@ -165,6 +165,35 @@ func TestTheModelOfAServerIsAsked(t *testing.T) {
 	}
 	touch(t, sick+"-model")
 	pipelinetest.Eventually(t, "it is replaced", func() bool { return s.Snapshot().Restarts > 0 })
+}
+
+// Whoever has reason to doubt need not wait for the next time that the model is asked: the server is ended, and nobody is sent to it meanwhile.
+func TestAServerWhoseModelIsDoubtedIsReplacedAtOnce(t *testing.T) {
+	s, sick := server(t, func(c *ServerConfig) {
+		c.Try, c.TryEvery, c.Interval = &Try{Path: "/try", Body: "{}"}, time.Hour, time.Hour
+	})
+	s.Start()
+	epoch, err := s.Await(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	touch(t, sick+"-model")
+	if err := s.Check(t.Context()); err == nil {
+		t.Fatal("a dead model is well")
+	}
+	if n := s.Snapshot(); n.State == Idle {
+		t.Errorf("ranges still go there: %+v", n)
+	}
+	if err := os.Remove(sick + "-model"); err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Await(t.Context())
+	if n := s.Snapshot(); err != nil || again == epoch || n.Restarts == 0 || !strings.Contains(n.LastError, "did not answer") {
+		t.Errorf("epoch %d, %v, %+v", again, err, n)
+	}
 }
 
 func TestAServerLeavesItsDeviceWhenAsked(t *testing.T) {

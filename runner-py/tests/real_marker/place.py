@@ -1,0 +1,61 @@
+"""Writes a folder of weights as `pdfmill engines install` would leave it, with STAND-INS in it: those of tiny1.py or tiny2.py.
+
+    python place.py FOLDER
+
+Run it in an environment of marker: its generation decides. For 2.x there is no layout model (its size is the real one's), and
+the vision language model's files hold nothing: the servers of both are stand-ins too, see servers2.py and llama_server.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from real_marker import tiny1, tiny2
+from real_marker.installed import GENERATION
+
+OCR_ERROR = "ocr_error_detection/2025_02_18"
+MODELS = {
+    "layout/2025_09_23": "foundation",
+    "text_recognition/2025_09_23": "foundation",
+    "table_recognition/2025_02_18": "table",
+    "text_detection/2025_05_07": "detector",
+    OCR_ERROR: "ocr-error",
+}
+VLM = {"surya-ocr-2-gguf": ("surya-2.gguf", "surya-2-mmproj.gguf")}
+
+
+def write(folder: Path) -> None:
+    """Write the folder; one that is complete is left as it is."""
+    if (folder / "complete").is_file():
+        return
+    made = folder / "made"
+    if GENERATION == 1:
+        tiny1.write(made)
+    else:
+        (made / "ocr-error").mkdir(parents=True, exist_ok=True)
+        tiny2.ocr_error(made / "ocr-error")
+    for place, name in (MODELS if GENERATION == 1 else {OCR_ERROR: "ocr-error"}).items():
+        target = folder / "datalab" / place
+        shutil.copytree(made / name, target, dirs_exist_ok=True)
+        names = sorted(path.name for path in target.iterdir())
+        (target / "manifest.json").write_text(json.dumps({"files": names}), encoding="utf-8")
+    for repo, files in VLM.items():
+        snapshot = folder / "hub" / f"models--datalab-to--{repo}" / "snapshots" / "stand-in"
+        snapshot.mkdir(parents=True, exist_ok=True)
+        refs = snapshot.parents[1] / "refs"
+        refs.mkdir(exist_ok=True)
+        (refs / "main").write_text("stand-in", encoding="ascii")
+        for name in files:
+            (snapshot / name).write_text("x", encoding="ascii")
+    (folder / "complete").touch()
+
+
+if __name__ == "__main__":
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    write(Path(sys.argv[1]))
