@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,4 +147,44 @@ func TestSubmitWatchStatus(t *testing.T) {
 			t.Errorf("doctor on a pipeline that runs: exit %d\n%s%s", out.Code, out.Stdout, out.Stderr)
 		}
 	})
+}
+
+// TestUpGoesOnWithoutAnEngineThatCannotRun: what is meant for it fails with what to do, everything else is converted.
+func TestUpGoesOnWithoutAnEngineThatCannotRun(t *testing.T) {
+	data := t.TempDir()
+	p := rig.Up(t, data, "--cache", cacheOf(t, "requirements.lock"), "--serve", "text,marker", "--engines", "text,marker")
+	wanted := p.Run("submit", "--wait", "--engine", "marker", "../samples/letter.pdf")
+	if said := wanted.Stdout + wanted.Stderr; wanted.Code != 1 || !strings.Contains(said, "engine-missing") || !strings.Contains(said, "engines install marker") {
+		t.Errorf("asked for by name: exit %d, %s", wanted.Code, said)
+	}
+	p.Pdfmill("submit", "--wait", "--engine", "text", "../samples/report.pdf")
+	answer, err := http.Get(p.HTTPURL + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), `"degraded"`) || !strings.Contains(string(body), "it is not installed") {
+		t.Errorf("ready: %s, %v, %s", answer.Status, err, body)
+	}
+}
+
+// cacheOf is a cache folder that has, of the packages in the usual one, those of one lock file.
+func cacheOf(t *testing.T, lock string) string {
+	t.Helper()
+	usual, err := rig.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(usual, "packages-*", lock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := t.TempDir()
+	for _, file := range found {
+		if err := os.Symlink(filepath.Dir(file), filepath.Join(cache, filepath.Base(filepath.Dir(file)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cache
 }

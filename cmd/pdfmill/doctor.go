@@ -87,7 +87,7 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 	checks := []doctor.Check{
 		doctor.Python(c.Python),
 		doctor.Engines(func(ctx context.Context) (string, error) {
-			env, err := c.ensure(ctx, "", std.err, log)
+			env, err := c.ensure(ctx, "", false, std.err, log)
 			if err != nil {
 				return "", err
 			}

@@ -30,12 +30,12 @@ type environment struct {
 }
 
 // ensure returns the environment, made if need be, with each step told to notices.
-func (e environment) ensure(ctx context.Context, extra string, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
+func (e environment) ensure(ctx context.Context, extra string, repair bool, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
 	cache, err := config.CacheDir(e.Cache)
 	if err != nil {
 		return pyenv.Env{}, err
 	}
-	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Log: log, Progress: preparing(notices)})
+	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Repair: repair, Log: log, Progress: preparing(notices)})
 }
 
 // missing says why an extra is not installed; "": it is.

@@ -24,7 +24,8 @@ type enginesInstall struct {
 	Yes     bool   `short:"y" help:"I have read the terms: don't ask."`
 	VLM     string `name:"vlm" enum:"vllm,llamacpp,none" default:"vllm" help:"Who will serve marker 2.x's vision language model here, which decides on its weights: vllm, llamacpp, or none (it runs elsewhere, or not at all)."`
 	Weights bool   `default:"true" negatable:"" help:"Fetch weights too."`
-	Offline bool   `help:"Don't touch the network: only see whether everything is there, and whole."`
+	Offline bool   `xor:"how" help:"Don't touch the network: only see whether everything is there, and whole."`
+	Repair  bool   `xor:"how" help:"Make the Python environment anew: something in it is broken. Weights are kept."`
 }
 
 // Help implements kong's help provider.
@@ -39,7 +40,8 @@ Examples:
   pdfmill engines install marker
   pdfmill engines install marker --vlm llamacpp
   pdfmill engines install marker1 --yes
-  pdfmill engines install marker --offline       is all there?`
+  pdfmill engines install marker --offline       is all there?
+  pdfmill engines install marker --repair        it is there, and does not run`
 }
 
 // Run shows the terms, asks, and installs.
@@ -66,7 +68,7 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 		return failure.New(failure.EngineMissing, "install offline", entry.Name, errors.New(why)).
 			WithHint("install it where there is a network, and copy the cache folder from there")
 	}
-	env, err := c.ensure(ctx, entry.Extra, std.err, g.logger(std.err, slog.LevelError))
+	env, err := c.ensure(ctx, entry.Extra, c.Repair, std.err, g.logger(std.err, slog.LevelError))
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (e environment) each(ctx context.Context, notices io.Writer, log *slog.Logg
 		if entry.Extra != "" && e.missing(entry.Extra) != "" {
 			continue
 		}
-		env, err := e.ensure(ctx, entry.Extra, notices, log)
+		env, err := e.ensure(ctx, entry.Extra, false, notices, log)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -29,7 +30,8 @@ type engine struct {
 	places    int
 	routes    []string // by which it is asked for: its name, and with what this machine does
 	pool      *supervise.Pool
-	servers   *servers // that its workers ask; nil: none
+	servers   *servers    // that its workers ask; nil: none
+	unable    atomic.Bool // no worker came up at the start, nor since
 	scheduler *schedule.Scheduler
 	log       *slog.Logger
 }

@@ -207,11 +207,22 @@ func (s *Service) openGroups() error {
 // Name implements lifecycle.Service.
 func (s *Service) Name() string { return stage.GPURunner }
 
-// Ready implements lifecycle.Service: some worker of every engine can take a range.
+// Ready implements lifecycle.Service: some worker of every engine can take a range. Engines that were found unable to run don't count as long as another
+// one runs: Detail tells of them.
 func (s *Service) Ready() error {
-	faults := []error{s.platform.Broker.Healthy()}
+	faults, unable := []error{s.platform.Broker.Healthy()}, []error{}
 	for _, e := range s.engines {
-		faults = append(faults, e.ready())
+		switch err := e.ready(); {
+		case err == nil:
+			e.unable.Store(false)
+		case e.unable.Load():
+			unable = append(unable, err)
+		default:
+			faults = append(faults, err)
+		}
+	}
+	if len(unable) == len(s.engines) {
+		faults = append(faults, unable...)
 	}
 	return errors.Join(faults...)
 }
@@ -219,10 +230,11 @@ func (s *Service) Ready() error {
 // Detail is what /readyz tells of the workers and of the devices they share.
 func (s *Service) Detail() any {
 	d := detail{Status: "ok", Engines: []supervise.Snapshot{}, Servers: []supervise.ServerSnapshot{}, Devices: s.scheduler.Snapshot()}
-	if s.Ready() != nil {
-		d.Status = "unavailable"
-	}
+	ready := s.Ready()
 	for _, e := range s.engines {
+		if e.unable.Load() {
+			d.Status = "degraded"
+		}
 		n := e.pool.Snapshot()
 		for _, w := range n.Workers {
 			d.ModelLoaded = d.ModelLoaded || w.ModelLoaded
@@ -231,11 +243,14 @@ func (s *Service) Detail() any {
 		d.Engines = append(d.Engines, n)
 		d.Servers = append(d.Servers, e.servers.snapshots()...)
 	}
+	if ready != nil {
+		d.Status = "unavailable"
+	}
 	slices.SortFunc(d.Engines, func(a, b supervise.Snapshot) int { return strings.Compare(a.Engine, b.Engine) })
 	return d
 }
 
-// detail says overall what each worker says of itself: that some worker's models are loaded, and that some worker has lately used its GPU with success.
+// detail says overall whether the service is ready ("degraded": with fewer engines than it is meant to serve), and what each worker says of itself: that some worker's models are loaded, and that some worker has lately used its GPU with success.
 type detail struct {
 	Status       string                     `json:"status"`
 	ModelLoaded  bool                       `json:"model_loaded"`
@@ -296,7 +311,12 @@ func (e *engineService) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return err
+		if len(s.engines) == 1 {
+			return err
+		}
+		// The other engines go on. What is meant for this one hears why not, until its workers, which are started again and again, come up.
+		e.engine.unable.Store(true)
+		s.log.Error("an engine can't run; the others do", "engine", e.engine.name, "err", err)
 	}
 	var lanes []lifecycle.Service
 	for _, route := range e.engine.routes {

@@ -130,7 +130,8 @@ func (p *Pool) hopeless(isolated bool) error {
 	if failure.ClassOf(last, "") == failure.EngineMissing { // what is missing says it all: that it was looked for again and again doesn't matter
 		return failure.New(failure.EngineMissing, "find a worker of engine", p.cfg.Engine, last)
 	}
-	return failure.New(failure.Unhealthy, "find a worker of engine", p.cfg.Engine, fmt.Errorf("all are in quarantine: %w", last))
+	return failure.New(failure.Unhealthy, "find a worker of engine", p.cfg.Engine, fmt.Errorf("all are in quarantine: %w", last)).
+		WithHint("pdfmill engines test tells more; pdfmill engines install --repair makes a Python environment anew that is broken")
 }
 
 func (p *Pool) view() View {
