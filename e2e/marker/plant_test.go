@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,31 +26,26 @@ const patience = 10 * time.Minute
 // standIns is where the stand-ins for marker's weights and servers are.
 const standIns = "../../runner-py/tests/real_marker"
 
-// each runs a test for each generation that PDFMILL_MARKERS names ("marker" is 2.x, "marker1" is 1.10.x): both, unless it is set.
-func each(t *testing.T, test func(t *testing.T, p *plant)) {
+// each runs a test for each generation that PDFMILL_MARKERS names ("marker" is 2.x, "marker1" is 1.10.x): both, unless it is set. A test that is about some only
+// says which.
+func each(t *testing.T, test func(t *testing.T, p *plant), about ...string) {
 	t.Helper()
 	names := os.Getenv("PDFMILL_MARKERS")
 	if names == "" {
 		names = "marker marker1"
 	}
-	for _, name := range strings.Fields(names) {
-		t.Run(name, func(t *testing.T) { test(t, newPlant(t, name)) })
-	}
-}
-
-// only skips a plant of the other generation.
-func only(t *testing.T, p *plant, name string) {
-	t.Helper()
-	if p.name != name {
-		t.Skipf("%s is not what this is about", p.name)
+	for name := range strings.FieldsSeq(names) {
+		if len(about) == 0 || slices.Contains(about, name) {
+			t.Run(name, func(t *testing.T) { test(t, newPlant(t, name)) })
+		}
 	}
 }
 
 // plant is what the pipeline needs to run one generation of marker here.
 type plant struct {
 	t      *testing.T
-	name   string // of what is installed
-	python string // the environment's interpreter
+	name   string   // of what is installed
+	python string   // the environment's interpreter
 	env    []string // settings of up and convert
 	faults string   // folder of files that make the stand-in servers misbehave
 }
@@ -66,6 +62,7 @@ func newPlant(t *testing.T, name string) *plant {
 	p.run(p.python, filepath.Join(standIns, "place.py"), models)
 	generation := map[string]string{"marker": "2", "marker1": "1"}[name]
 	p.env = []string{
+		"PDFMILL_WORKER_USER=none", // stand-ins lie where only who runs the tests may read
 		"PDFMILL_SERVE=marker", "PDFMILL_ENGINES=marker", "PDFMILL_MARKER_GENERATION=" + generation, "PDFMILL_MODELS=" + models,
 		"PDFMILL_RANGE_TIMEOUT=" + patience.String(), "PDFMILL_SILENCE_TIMEOUT=" + patience.String(),
 	}
@@ -184,7 +181,7 @@ func (p *plant) submit(pipeline *rig.Pipeline, name string, content []byte, opti
 // converted waits for the document's end, which must be a good one, and returns its event.
 func (s submitted) converted(events *rig.Events) event.Converted {
 	s.p.t.Helper()
-	if code := s.process.Wait(patience); code != 0 {
+	if code := s.process.Wait(2 * patience); code != 0 {
 		s.p.t.Fatalf("%s: exit %d\n%s", s.name, code, s.process.Log())
 	}
 	var body event.Converted

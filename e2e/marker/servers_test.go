@@ -79,7 +79,6 @@ func (p *plant) works(pipeline *rig.Pipeline, name string, restarts int) event.S
 // One whole pipeline, in which servers are used, killed and stopped while they have a range in hand.
 func TestServersAreUsedMissedAndWaitedFor(t *testing.T) {
 	each(t, func(t *testing.T, p *plant) {
-		only(t, p, "marker")
 		pipeline := p.up("--workers", "1")
 		events := rig.Subscribe(t, pipeline.NATS())
 
@@ -138,5 +137,5 @@ func TestServersAreUsedMissedAndWaitedFor(t *testing.T) {
 				t.Errorf("%s cost %d attempts", c.name, e.Attempts)
 			}
 		}
-	})
+	}, "marker")
 }

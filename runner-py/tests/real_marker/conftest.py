@@ -56,6 +56,18 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return {**common, **variables}
 
 
+@pytest.fixture
+def brittle(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """An environment in which the engine `brittle` exists."""
+    info = tmp_path / "brittle-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pdfmill_runner.engines]\nbrittle = brittle:BrittleEngine\n", encoding="utf-8")
+    (tmp_path / "brittle.py").write_text(Path(__file__).with_name("brittle.py").read_text(encoding="utf-8"), encoding="utf-8")
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    return {**environment, "PYTHONPATH": path, "SABOTAGE": str(tmp_path / "sabotage")}
+
+
 @pytest.fixture(scope="session")
 def marker(environment: dict[str, str]) -> Iterator[Rig]:
     """A `marker` runner that many tests share, as many documents do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +13,7 @@ from pdfmill_runner.failures import FailureClass
 from pdfmill_runner.protocol import FAILED, OK, Error, Probe, Probed, Result
 from rig import REPOSITORY, Rig, request
 
-from .installed import GENERATION
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from .installed import GENERATION, PATIENCE
 
 SAMPLES = REPOSITORY / "samples"
 PROSE = [f"Line {n} speaks of water and of the mills along the river valley." for n in range(1, 9)]
@@ -83,6 +80,20 @@ def test_a_bad_page_costs_only_itself(marker: Rig, tmp_path: Path) -> None:
     result = good(marker.convert(request(file, tmp_path / "out", 1, 3))[0])
     assert [(p.status, p.failure) for p in result.pages] == [(OK, None), (FAILED, FailureClass.PDF_CORRUPT), (OK, None)]
     assert "after" in pages(tmp_path / "out", result)[3]
+
+
+def test_a_page_that_a_model_fails_on_is_read_by_the_text_engine(brittle: dict[str, str], tmp_path: Path) -> None:
+    black = b"0 0 0 rg 0 0 612 792 re f 1 1 1 rg " + pdfs.text("in the night", *PROSE)
+    file = write(tmp_path, pdfs.document(pdfs.text("before", *PROSE), black, pdfs.text("after", *PROSE)))
+    with Rig("brittle", brittle, patience=PATIENCE) as rig:
+        rig.greet()
+        Path(brittle["SABOTAGE"]).write_text("nonetype", encoding="ascii")
+        result = good(rig.convert(request(file, tmp_path / "out", 1, 3))[0])
+    assert [(page.status, page.engine) for page in result.pages] == [(OK, None), (OK, "text"), (OK, None)]
+    assert ["degraded" in page.warnings for page in result.pages] == [False, True, False]
+    texts = pages(tmp_path / "out", result)
+    assert "in the night" in texts[2]
+    assert "after" in texts[3]
 
 
 @pytest.mark.parametrize("output", ["html", "json", "chunks"])

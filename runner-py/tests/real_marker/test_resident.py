@@ -107,22 +107,10 @@ def test_the_scale_of_batches_reaches_the_models(settings: dict[str, Any]) -> No
     assert settings["asked"]["recognition_model"][0][0] == half["recognition_batch_size"]
 
 
-@pytest.fixture
-def brittle(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """An environment in which the engine `brittle` exists."""
-    info = tmp_path / "brittle-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[pdfmill_runner.engines]\nbrittle = brittle:BrittleEngine\n", encoding="utf-8")
-    (tmp_path / "brittle.py").write_text(Path(__file__).with_name("brittle.py").read_text(encoding="utf-8"), encoding="utf-8")
-    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
-    return {**environment, "PYTHONPATH": path, "SABOTAGE": str(tmp_path / "sabotage")}
-
-
 def test_a_real_segmentation_fault_leaves_its_stack(brittle: dict[str, str], tmp_path: Path) -> None:
     with Rig("brittle", brittle, patience=600) as rig:
         rig.greet()
-        Path(brittle["SABOTAGE"]).touch()
+        Path(brittle["SABOTAGE"]).write_text("segfault", encoding="ascii")
         rig.send(request(SAMPLES / "scan.pdf", tmp_path / "out"))
         status, _, said = rig.ends()
         assert status == -signal.SIGSEGV

@@ -13,10 +13,10 @@ import pytest
 
 import pdfs
 from pdfmill_runner.failures import FailureClass
-from pdfmill_runner.protocol import FAILED, Error
+from pdfmill_runner.protocol import DEGRADED, FAILED, OK, Error
 from rig import Rig, request
 
-from .test_marker import SAMPLES, good, pages
+from .test_marker import PROSE, SAMPLES, book, good, pages, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,17 @@ def test_a_model_that_gives_nothing_is_not_an_empty_page(marker: Rig, tmp_path: 
         fail.unlink()
     (page,) = result.pages
     assert "degraded" in page.warnings or page.status == FAILED
+
+
+def test_what_the_models_lose_comes_from_the_text_layer(marker: Rig, tmp_path: Path) -> None:
+    file = write(tmp_path, book(PROSE))
+    result = good(marker.convert(request(file, tmp_path / "out", force_ocr=True))[0])
+    (page,) = result.pages
+    assert (page.status, page.engine) == (OK, "text")
+    assert DEGRADED in page.warnings
+    assert page.fidelity is not None
+    assert page.fidelity > 0.9
+    assert "river valley" in pages(tmp_path / "out", result)[1]
 
 
 def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, servers: Path) -> None:

@@ -349,7 +349,7 @@ func (s *Server) once() (End, error) {
 	default:
 	}
 	select {
-	case <-s.doubted: // as was this
+	case _ = <-s.doubted: // as was this
 	default:
 	}
 	s.enter(func(n *ServerSnapshot) { n.Reason, n.Device = "loads", device })
