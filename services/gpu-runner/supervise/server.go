@@ -72,7 +72,7 @@ type Server struct {
 	end   context.CancelFunc
 	evict chan string // holds one: why the running child must leave its device
 
-	doubted chan error // holds one: what the running child's model failed at
+	doubted chan string // holds one: what the running child's model failed at
 
 	mu      sync.Mutex
 	started bool
@@ -113,7 +113,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Room == nil {
 		cfg.Room = func(context.Context) (string, func(), error) { return "", func() {}, nil }
 	}
-	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1), doubted: make(chan error, 1)}
+	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1), doubted: make(chan string, 1)}
 	s.live, s.end = context.WithCancel(context.Background())
 	if cfg.URL != "" {
 		s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, External: true, State: Unloaded, Since: time.Now()}
@@ -209,7 +209,7 @@ func (s *Server) doubt(epoch int, err error) {
 		}
 		n.State, n.Reason = Backoff, "its model does not answer"
 		select {
-		case s.doubted <- err:
+		case s.doubted <- err.Error():
 		default:
 		}
 	})
@@ -349,7 +349,7 @@ func (s *Server) once() (End, error) {
 	default:
 	}
 	select {
-	case _ = <-s.doubted: // as was this
+	case <-s.doubted: // as was this
 	default:
 	}
 	s.enter(func(n *ServerSnapshot) { n.Reason, n.Device = "loads", device })
@@ -396,9 +396,9 @@ func (s *Server) watch(child *serverChild) (ready time.Time, err error) {
 		case reason := <-s.evict:
 			timer.Stop()
 			return ready, fmt.Errorf("%w: %s", errLeft, reason)
-		case err := <-s.doubted:
+		case why := <-s.doubted:
 			timer.Stop()
-			return ready, fmt.Errorf("its model did not answer when a range came back without: %w", err)
+			return ready, fmt.Errorf("its model did not answer when a range came back without: %s", why)
 		case <-timer.C:
 		}
 		sick := s.well(&tried)
