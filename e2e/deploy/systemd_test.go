@@ -222,7 +222,7 @@ func TestWhatTheUnitsSayRuns(t *testing.T) {
 	m.write("pdfmill-topology.env", fmt.Sprintf("PDFMILL_S3_ACCESS_KEY=%s\nPDFMILL_S3_SECRET_KEY=%s\n", rootKey, rootSecret))
 	m.write("credentials/pdfmill-topology.nk", read(t, filepath.Join(c.users, jet.RoleAdmin+".nk")))
 	topology := m.start("pdfmill-topology")
-	if code := topology.Wait(30 * time.Second); code != 0 {
+	if code := topology.Wait(2 * time.Minute); code != 0 {
 		t.Fatalf("topology: exit %d\n%s", code, topology.Log())
 	}
 	limits := map[*rig.Process]string{}
