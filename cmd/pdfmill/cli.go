@@ -6,6 +6,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
 )
 
@@ -54,7 +55,7 @@ func run(args []string, std streams) int {
 		kong.Description("pdfmill "+lifecycle.Version+" turns PDFs into Markdown. Start with: pdfmill convert report.pdf -o out"),
 		kong.Writers(std.out, std.err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.ExplicitGroups([]kong.Group{}), kong.Bind(std),
+		kong.ExplicitGroups([]kong.Group{}), kong.Bind(std), config.Paths(),
 	)
 	if err != nil {
 		fmt.Fprintln(std.err, "pdfmill:", err)

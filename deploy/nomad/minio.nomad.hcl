@@ -47,7 +47,7 @@ locals {
   mesh    = var.discovery == "connect"
   scheme  = var.tls ? "https" : "http"
   # The names that MinIO looks for in its folder of certificates.
-  files  = merge({ "gateway.nk" = "nats_nkey" }, var.tls ? { "certs/public.crt" = "cert", "certs/private.key" = "key", "certs/CAs/ca.pem" = "ca" } : {})
+  files  = merge(var.nats_servers != "" ? { "gateway.nk" = "nats_nkey" } : {}, var.tls ? { "certs/public.crt" = "cert", "certs/private.key" = "key", "certs/CAs/ca.pem" = "ca" } : {})
   drives = length(var.servers) > 1 ? [for s in var.servers : "${local.scheme}://${s}:${var.port}/data"] : ["/data"]
 }
 
@@ -172,15 +172,15 @@ job "pdfmill-s3" {
           MINIO_ROOT_USER=${local.secrets}{{ .root_access_key }}${local.end}
           MINIO_ROOT_PASSWORD=${local.secrets}{{ .root_secret_key }}${local.end}
           %{~if var.nats_servers != ""}
-          MINIO_NOTIFY_NATS_ENABLE_pdfmill=on
-          MINIO_NOTIFY_NATS_ADDRESS_pdfmill=${var.nats_servers}
-          MINIO_NOTIFY_NATS_SUBJECT_pdfmill=pdf.dropped
-          MINIO_NOTIFY_NATS_JETSTREAM_pdfmill=on
-          MINIO_NOTIFY_NATS_NKEY_SEED_pdfmill={{ env "NOMAD_SECRETS_DIR" }}/gateway.nk
-          MINIO_NOTIFY_NATS_QUEUE_DIR_pdfmill={{ env "NOMAD_ALLOC_DIR" }}/data/events
+          MINIO_NOTIFY_NATS_ENABLE_PDFMILL=on
+          MINIO_NOTIFY_NATS_ADDRESS_PDFMILL=${var.nats_servers}
+          MINIO_NOTIFY_NATS_SUBJECT_PDFMILL=pdf.dropped
+          MINIO_NOTIFY_NATS_JETSTREAM_PDFMILL=on
+          MINIO_NOTIFY_NATS_NKEY_SEED_PDFMILL={{ env "NOMAD_SECRETS_DIR" }}/gateway.nk
+          MINIO_NOTIFY_NATS_QUEUE_DIR_PDFMILL={{ env "NOMAD_ALLOC_DIR" }}/data/events
           %{~if var.tls}
-          MINIO_NOTIFY_NATS_TLS_pdfmill=on
-          MINIO_NOTIFY_NATS_CERT_AUTHORITY_pdfmill={{ env "NOMAD_SECRETS_DIR" }}/certs/CAs/ca.pem
+          MINIO_NOTIFY_NATS_TLS_PDFMILL=on
+          MINIO_NOTIFY_NATS_CERT_AUTHORITY_PDFMILL={{ env "NOMAD_SECRETS_DIR" }}/certs/CAs/ca.pem
           %{~endif}
           %{~endif}
         EOT

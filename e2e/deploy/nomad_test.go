@@ -167,7 +167,8 @@ func newCloud(t *testing.T) *cloud {
 	cert, key := s.ca.Issue(s.dir, "server")
 	server := map[string]string{"ca": read(t, s.ca.File), "cert": read(t, cert), "key": read(t, key)}
 	secrets := map[string]map[string]string{
-		"nats": {"users": read(t, filepath.Join(s.users, "nats-users.conf"))}, "s3": {"root_access_key": rootKey, "root_secret_key": rootSecret},
+		"nats":     {"users": read(t, filepath.Join(s.users, "nats-users.conf"))},
+		"s3":       {"root_access_key": rootKey, "root_secret_key": rootSecret, "nats_nkey": read(t, filepath.Join(s.users, jet.RoleGateway+".nk"))},
 		"topology": {"nats_nkey": read(t, filepath.Join(s.users, jet.RoleAdmin+".nk"))},
 	}
 	maps.Copy(secrets["nats"], server)
@@ -237,46 +238,72 @@ func (c *cloud) start(job *api.Job) (*rig.Process, nomad.Task) {
 	return p, task
 }
 
+// deployment is how a whole one is made: how servers are found, where secrets are, whether there is TLS, and the job of the object store.
+type deployment struct {
+	discovery  string
+	vault, tls bool
+	store      string
+}
+
+var usual = deployment{"nomad", false, true, "versitygw.nomad.hcl"}
+
+func (d deployment) vars() nomad.Vars {
+	return nomad.Vars{"discovery": cty.StringVal(d.discovery), "vault": cty.BoolVal(d.vault), "tls": cty.BoolVal(d.tls)}
+}
+
 // servers starts NATS and the store as their jobs say.
-func (c *cloud) servers() (natsServer *rig.Process) {
+func (c *cloud) servers(d deployment) (natsServer *rig.Process) {
 	c.t.Helper()
+	c.plain = !d.tls
 	port := func() cty.Value { return cty.NumberIntVal(int64(c.port())) }
 	ports := cty.MapVal(map[string]cty.Value{"client": port(), "cluster": port(), "monitor": port()})
-	vars := needed()
+	vars := needed().With(d.vars())
 	delete(vars, "version") // the servers' have defaults
 	natsServer, task := c.start(parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports})))
 	c.natsAt = task.Env["NOMAD_ADDR_client"]
-	_, task = c.start(parse(c.t, "versitygw.nomad.hcl", vars.With(nomad.Vars{"port": port()})))
+	if d.store == "minio.nomad.hcl" {
+		vars = vars.With(servers("127.0.0.1")).With(nomad.Vars{"nats_servers": cty.StringVal(c.natsAt)})
+	}
+	_, task = c.start(parse(c.t, d.store, vars.With(nomad.Vars{"port": port()})))
 	c.s3At = task.Env["NOMAD_ADDR_s3"]
 	return natsServer
 }
 
-// TestWhatTheJobsSayRuns: NATS, the store, the topology and the services are started as the files say, and a document goes through.
-func TestWhatTheJobsSayRuns(t *testing.T) {
-	c := newCloud(t)
-	natsServer := c.servers()
-	topology, _ := c.start(parse(t, "topology.nomad.hcl", needed().With(nomad.Vars{"replicas": cty.NumberIntVal(1)})))
+// runs starts NATS, the store, the topology and the services as the files say, sends a document through, and stops all as Nomad would. between is called when
+// the buckets are there.
+func (c *cloud) runs(d deployment, between func()) {
+	c.t.Helper()
+	natsServer := c.servers(d)
+	topology, _ := c.start(parse(c.t, "topology.nomad.hcl", needed().With(d.vars()).With(nomad.Vars{"replicas": cty.NumberIntVal(1)})))
 	if code := topology.Wait(30 * time.Second); code != 0 {
-		t.Fatalf("topology: exit %d\n%s", code, topology.Log())
+		c.t.Fatalf("topology: exit %d\n%s", code, topology.Log())
 	}
+	between()
 	limits := map[*rig.Process]time.Duration{}
 	for file := range serviceFiles {
 		if file == "gpu-runner-nvidia.vars.hcl" { // its engine wants a GPU
 			continue
 		}
-		job := serviceJob(t, file, nil)
+		job := serviceJob(c.t, file, d.vars())
 		p, _ := c.start(job)
 		limits[p] = *job.TaskGroups[0].Tasks[0].KillTimeout
 	}
 	c.passes()
 	for p, limit := range limits {
 		if code := p.Stop(limit); code != 0 {
-			t.Errorf("exit %d after SIGTERM\n%s", code, p.Log())
+			c.t.Errorf("exit %d after SIGTERM\n%s", code, p.Log())
 		}
 	}
 	natsServer.Signal(syscall.SIGUSR2) // what the job says: lame duck
 	if code := natsServer.Wait(75 * time.Second); code != 0 {
-		t.Errorf("nats-server: exit %d\n%s", code, natsServer.Log())
+		c.t.Errorf("nats-server: exit %d\n%s", code, natsServer.Log())
+	}
+}
+
+// TestWhatTheJobsSayRuns: with Nomad's own services and variables, and with Consul's mesh and Vault.
+func TestWhatTheJobsSayRuns(t *testing.T) {
+	for name, d := range map[string]deployment{"Nomad alone": usual, "mesh and Vault": {"connect", true, false, usual.store}} {
+		t.Run(name, func(t *testing.T) { newCloud(t).runs(d, func() {}) })
 	}
 }
 
@@ -311,7 +338,7 @@ func TestVariantsSayTheSame(t *testing.T) {
 		}
 	}
 	mesh := of("connect", true)
-	if got := mesh.Env["PDFMILL_NATS_URL"] + " " + mesh.Env["PDFMILL_S3_ENDPOINT"]; got != "tls://127.0.0.1:4222 https://127.0.0.1:9000" {
+	if got := mesh.Env["PDFMILL_NATS_URL"] + " " + mesh.Env["PDFMILL_S3_ENDPOINT"]; got != "tls://10.0.0.1:4222 https://10.0.0.3:9000" {
 		t.Errorf("through the mesh: %s", got)
 	}
 }

@@ -203,7 +203,7 @@ func (m *machine) write(name, content string) {
 // TestWhatTheUnitsSayRuns: the services are started as the units say, and a document goes through.
 func TestWhatTheUnitsSayRuns(t *testing.T) {
 	c := newCloud(t)
-	c.servers()
+	c.servers(usual)
 	m := &machine{c.site, c.folder("etc")}
 	example := read(t, filepath.Join(units, "pdfmill.env"))
 	for name, value := range map[string]string{

@@ -56,7 +56,7 @@ func Parse(name, about string, target any, args []string, out io.Writer) (done b
 	}
 	file.Target = target
 	exited := false
-	parser, err := kong.New(&file, kong.Name(name), kong.Description(about), kong.Configuration(kong.JSON), kong.Writers(out, out),
+	parser, err := kong.New(&file, kong.Name(name), kong.Description(about), kong.Configuration(kong.JSON), kong.Writers(out, out), Paths(),
 		kong.Exit(func(int) { exited = true }), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.Vars{"version": lifecycle.Version, "bucket": lifecycle.DefaultBucket})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/pdfmill/pdfmill/pipeline/job"
 )
 
@@ -28,3 +30,6 @@ func Merge(was, news Status) Status { return merge(was, news) }
 func (b *Broker) Over(ctx context.Context, work job.Job, stored time.Time) (bool, error) {
 	return b.over(ctx, work, stored)
 }
+
+// Conn is the connection.
+func Conn(b *Broker) *nats.Conn { return b.conn }

@@ -75,16 +75,17 @@ func (n *Node) Prepare(job *api.Job) (Task, error) {
 	for _, dir := range []string{filepath.Join(alloc, "alloc", "tmp"), filepath.Join(alloc, "alloc", "data"), a.env("NOMAD_TASK_DIR"), a.env("NOMAD_SECRETS_DIR")} {
 		faults = append(faults, os.MkdirAll(dir, 0o700))
 	}
-	faults = append(faults, a.network(group), a.mount(group), a.fetch(), a.render(), a.start())
+	faults = append(faults, a.network(group), a.sidecar(group), a.mount(group), a.fetch(), a.render(), a.start())
 	return a.result, errors.Join(faults...)
 }
 
 type allocation struct {
-	node   *Node
-	task   *api.Task
-	dir    string
-	mounts map[string]string // where a volume is, by where the task sees it
-	result Task
+	node      *Node
+	task      *api.Task
+	dir       string
+	mounts    map[string]string // where a volume is, by where the task sees it
+	upstreams []string          // where the task looks for a service, and where that is, by turns
+	result    Task
 }
 
 func (a *allocation) env(name string) string { return a.result.Env[name] }
@@ -99,6 +100,24 @@ func (a *allocation) network(group *api.TaskGroup) error {
 			a.result.Ports[port.Label] = number
 			text := strconv.Itoa(number)
 			a.result.Env["NOMAD_PORT_"+port.Label], a.result.Env["NOMAD_IP_"+port.Label], a.result.Env["NOMAD_ADDR_"+port.Label] = text, a.node.IP, a.node.IP+":"+text
+		}
+	}
+	return nil
+}
+
+// sidecar notes where the services of Consul's mesh are. In a network of its own a task finds them at loopback addresses that its sidecar binds; here those
+// are everybody's, so that every mention of one in its environment is made the service's own.
+func (a *allocation) sidecar(group *api.TaskGroup) error {
+	for _, service := range group.Services {
+		if service.Connect == nil || service.Connect.SidecarService == nil || service.Connect.SidecarService.Proxy == nil {
+			continue
+		}
+		for _, up := range service.Connect.SidecarService.Proxy.Upstreams {
+			found := a.node.Services[up.DestinationName]
+			if len(found) == 0 {
+				return fmt.Errorf("the mesh knows no service %q, an upstream of %s", up.DestinationName, service.Name)
+			}
+			a.upstreams = append(a.upstreams, fmt.Sprintf("127.0.0.1:%d", up.LocalBindPort), fmt.Sprintf("%s:%d", found[0].Address, found[0].Port))
 		}
 	}
 	return nil
@@ -199,7 +218,7 @@ func (a *allocation) render() error {
 			if !ok {
 				return fmt.Errorf("template for %s: line %q is no NAME=value", *t.DestPath, line)
 			}
-			a.result.Env[name] = value
+			a.result.Env[name] = strings.NewReplacer(a.upstreams...).Replace(value)
 		}
 	}
 	return nil
