@@ -188,13 +188,13 @@ func printVerdict(w io.Writer, r validator.Report) error {
 		text  string
 	}{
 		{f.Repair != nil, "repaired"},
-		{len(f.Failed) > 0, fmt.Sprintf("%d pages can't go on", len(f.Failed))},
+		{len(f.Failed) > 0, batch.Plural(len(f.Failed), "page") + " can't go on"},
 		{f.Password, "opened with a password"},
 		{f.Security > 0 && !f.Password, "encrypted with an empty password"},
 		{f.NoExtract, "its author forbids taking text out of it"},
 		{f.TextPages == 0 && f.Images > 0 && f.Partial == "", "no text, only images"},
 		{f.Form != "", "form"},
-		{f.Attachments > 0, fmt.Sprintf("%d attachments", f.Attachments)},
+		{f.Attachments > 0, batch.Plural(f.Attachments, "attachment")},
 		{f.Scripts > 0, "JavaScript"},
 		{f.Signatures > 0, "signed"},
 		{f.Partial != "", "facts are partial"},
@@ -203,14 +203,14 @@ func printVerdict(w io.Writer, r validator.Report) error {
 			notes = append(notes, note.text)
 		}
 	}
-	notes = append(notes, fmt.Sprintf("%d ranges", len(r.Plan)))
-	if _, err := fmt.Fprintf(w, "ok       %s  %d pages (%s)\n", r.Input, r.Pages, strings.Join(notes, ", ")); err != nil {
+	notes = append(notes, batch.Plural(len(r.Plan), "range"))
+	if _, err := fmt.Fprintf(w, "ok       %s  %s (%s)\n", r.Input, batch.Plural(r.Pages, "page"), strings.Join(notes, ", ")); err != nil {
 		return err
 	}
 	const shown = 5
 	for i, p := range f.Failed {
 		if i == shown {
-			_, err := fmt.Fprintf(w, "         … and %d more pages\n", len(f.Failed)-shown)
+			_, err := fmt.Fprintf(w, "         … and %s\n", batch.Plural(len(f.Failed)-shown, "more page"))
 			return err
 		}
 		if _, err := fmt.Fprintf(w, "         page %d: %s: %s\n", p.Page, p.Class, p.Message); err != nil {

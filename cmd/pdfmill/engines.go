@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
@@ -52,10 +53,22 @@ func (e environment) weights(env pyenv.Env) weights {
 	return weights{python: env.Python, models: gpurunner.MarkerConfig{Models: e.Models}.Folder(filepath.Dir(env.Dir))}
 }
 
-// preparing tells a person what keeps them waiting at the first start.
+// preparing tells a person what keeps them waiting at the first start: that it begins, what is downloaded, which may be gigabytes, and when it nears its end.
+// All that installers say is in the log, at level debug.
 func preparing(notices io.Writer) func(step, detail string) {
+	var begun, unreachable sync.Once
 	return func(step, detail string) {
-		fmt.Fprintf(notices, "preparing the Python environment (only once): %s %s\n", step, detail)
+		begun.Do(func() { fmt.Fprintln(notices, "preparing the Python environment, which is done once") })
+		detail = strings.TrimSpace(detail)
+		download, downloads := strings.CutPrefix(detail, "Downloading ")
+		switch {
+		case step == pyenv.StepWaiting, step == pyenv.StepVerifying:
+			fmt.Fprintln(notices, " ", detail)
+		case step == pyenv.StepInstalling && downloads:
+			fmt.Fprintln(notices, "  downloading", download)
+		case step == pyenv.StepInstalling && strings.Contains(detail, "Retrying"): // pip's word for it, which it says for a minute
+			unreachable.Do(func() { fmt.Fprintln(notices, "  the package index doesn't answer: trying again") })
+		}
 	}
 }
 

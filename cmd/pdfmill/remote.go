@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -72,7 +74,11 @@ func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Log
 	if e.OperatorUser != "" {
 		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
 	}
-	return jet.Connect(ctx, c, "pdfmill-cli", log)
+	b, err := jet.Connect(ctx, c, "pdfmill-cli", log)
+	if errors.Is(err, jet.ErrAway) && r.NATSURL == "" {
+		return nil, fmt.Errorf("the pipeline of %s is not there any more: %w (start it again with: pdfmill up --data %s)", r.Data, err, r.Data)
+	}
+	return b, err
 }
 
 // store makes a client of the pipeline's object store.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/batch"
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 )
@@ -66,9 +67,9 @@ func printConverted(w io.Writer, at string, c *event.Converted) error {
 	case c.Cached:
 		note = ", known already"
 	case !c.Complete:
-		note = fmt.Sprintf(", %d pages missing", c.Pages-c.ConvertedPages)
+		note = ", " + batch.Plural(c.Pages-c.ConvertedPages, "page") + " missing"
 	}
-	_, err := fmt.Fprintf(w, "%s  converted  %s  %d pages, %.1f s%s → %s/%s\n",
-		at, c.Source.Path(), c.Pages, c.Timings.Total, note, c.Markdown.Bucket, c.Markdown.Key)
+	_, err := fmt.Fprintf(w, "%s  converted  %s  %s, %.1f s%s → %s/%s\n",
+		at, c.Source.Path(), batch.Plural(c.Pages, "page"), c.Timings.Total, note, c.Markdown.Bucket, c.Markdown.Key)
 	return err
 }

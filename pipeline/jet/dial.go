@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 )
 
 // Config says how to reach NATS. Every file it names is read again at each connect, so that what it holds can be replaced while the process runs.
@@ -65,7 +66,11 @@ func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broke
 	conn, err := nats.Connect(c.URL, options...)
 	key.conn.Store(conn)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s as %q: %w (is the server up, and are user and password right?)", redact(c.URL), c.who(), err)
+		hint := "are its user and secret right?"
+		if away(err) {
+			hint, err = "is the server up, and is the address right?", fmt.Errorf("%w: %w", ErrAway, err)
+		}
+		return nil, fmt.Errorf("connect to NATS at %s%s: %w (%s)", redact(c.URL), c.who(), err, hint)
 	}
 	var js jetstream.JetStream
 	if c.Domain == "" {
@@ -80,12 +85,19 @@ func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broke
 	return &Broker{conn: conn, js: js, log: log}, nil
 }
 
+// ErrAway says that no NATS server answers at an address.
+var ErrAway = errors.New("nobody answers")
+
+func away(err error) bool {
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout)
+}
+
 // Reach is Connect for a service, which may be started before its servers: it tries until they are there or ctx ends. What trying again won't
 // change is an error at once: wrong credentials, a certificate that nobody trusts, a file that is not there.
 func Reach(ctx context.Context, c Config, name string, log *slog.Logger) (*Broker, error) {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		b, err := Connect(ctx, c, name, log)
-		if away := errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout); err == nil || ctx.Err() != nil || !away {
+		if err == nil || ctx.Err() != nil || !errors.Is(err, ErrAway) {
 			return b, err
 		}
 		log.Warn("NATS is not there yet", "err", err, "retry_in", pause)
@@ -97,21 +109,27 @@ func Reach(ctx context.Context, c Config, name string, log *slog.Logger) (*Broke
 // have a process do nothing for six.
 const pingInterval = 4 * time.Second
 
+// slowPause is how long nothing more is said of messages that were dropped unread: on a machine that is too busy it happens every second.
+const slowPause = time.Minute
+
 // asyncPending bounds the publishes that wait for their acknowledgement.
 const asyncPending = 1024
 
-// who is the user as far as it can be told.
+// who is the user as far as it can be told, as the end of a phrase.
 func (c Config) who() string {
 	switch {
 	case c.Creds != "":
-		return "user of " + c.Creds
+		return " as the user of " + c.Creds
 	case c.NKey != "":
-		return "user of " + c.NKey
+		return " as the user of " + c.NKey
+	case c.User != "":
+		return fmt.Sprintf(" as %q", c.User)
 	}
-	return c.User
+	return ""
 }
 
 func (c Config) options(name string, key *nkey, log *slog.Logger) ([]nats.Option, error) {
+	slow := rate.Sometimes{Interval: slowPause}
 	options := []nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.Timeout(5 * time.Second), nats.RetryOnFailedConnect(false), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
@@ -124,6 +142,12 @@ func (c Config) options(name string, key *nkey, log *slog.Logger) ([]nats.Option
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("NATS does not take this connection back yet", "err", err) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS is back", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				slow.Do(func() {
+					log.Warn("what NATS sent was dropped unread, since this process gets too little processor time: messages come again after their ack wait")
+				})
+				return
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject

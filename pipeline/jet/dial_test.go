@@ -1,9 +1,12 @@
 package jet_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"github.com/pdfmill/pdfmill/pipeline/jet"
@@ -63,6 +67,36 @@ func write(t *testing.T, path, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestWhyNATSIsOutOfReach: a server that is away and one that refuses are told apart, and each error says what to look at.
+func TestWhyNATSIsOutOfReach(t *testing.T) {
+	s, stop := serve(t, &server.Options{Users: []*server.User{{Username: "ingest", Password: "first"}}})
+	if _, err := dial(t, jet.Config{URL: s.ClientURL(), User: "ingest", Password: "second"}); errors.Is(err, jet.ErrAway) || err == nil || !strings.Contains(err.Error(), `as "ingest"`) || strings.Contains(err.Error(), "server up") {
+		t.Errorf("a wrong password: %v", err)
+	}
+	stop()
+	if _, err := dial(t, jet.Config{URL: s.ClientURL()}); !errors.Is(err, jet.ErrAway) || !strings.Contains(err.Error(), "server up") || strings.Contains(err.Error(), " as ") {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// TestDroppedUnreadIsSaidOnce: on a machine that is too busy it happens every second, and the log is not filled with it.
+func TestDroppedUnreadIsSaidOnce(t *testing.T) {
+	s, _ := serve(t, &server.Options{})
+	var said bytes.Buffer
+	b, err := jet.Connect(t.Context(), jet.Config{URL: s.ClientURL()}, "test", slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	nc := jet.Conn(b)
+	for range 3 {
+		nc.ErrorHandler()(nc, nil, nats.ErrSlowConsumer)
+	}
+	if n := strings.Count(said.String(), "dropped unread"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, said.String())
+	}
 }
 
 // TestPasswordIsReplacedWithoutRestart: the server changes the password and throws the client out; the new one in its file lets it in again.

@@ -111,6 +111,9 @@ func (s *sources) download(ctx context.Context, sha, path string) (int64, error)
 	defer os.Remove(file.Name())
 	defer file.Close()
 	size, err := object.Download(ctx, s.store, s.bucket, document.SourceKey(sha), sha, file)
+	if err == nil {
+		err = file.Close() // only now a disk elsewhere may say that it is full
+	}
 	switch {
 	case errors.Is(err, object.ErrNotFound):
 		return 0, failure.New(failure.SourceGone, "fetch", document.SourceKey(sha), err)

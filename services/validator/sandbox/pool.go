@@ -70,7 +70,7 @@ func NewPool(c Config) (*Pool, error) {
 	}
 	if c.CacheDir != "" {
 		if err := os.MkdirAll(c.CacheDir, 0o700); err != nil {
-			return nil, fmt.Errorf("folder for compiled code: %w", err)
+			return nil, fmt.Errorf("folder for compiled code: %w (name another cache folder with --cache or PDFMILL_CACHE)", err)
 		}
 	}
 	return &Pool{config: c, slots: make(chan struct{}, max(c.Probes, 1))}, nil

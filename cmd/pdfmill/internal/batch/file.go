@@ -2,11 +2,13 @@ package batch
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // writeFile writes a file whole or not at all, with the permissions that the user's umask gives.
@@ -15,7 +17,7 @@ func writeFile(path string, data []byte) error {
 	temporary := filepath.Join(dir, fmt.Sprintf(".%.40s.%s.tmp", base, rand.Text()[:8]))
 	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, Cause(err))
+		return unwritten(path, err)
 	}
 	_, err = file.Write(data)
 	if closed := file.Close(); err == nil {
@@ -26,9 +28,17 @@ func writeFile(path string, data []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(temporary) // best effort: the first error matters
-		return fmt.Errorf("write %s: %w", path, err)
+		return unwritten(path, err)
 	}
 	return nil
+}
+
+// unwritten says that a file could not be written, and what to do about it.
+func unwritten(path string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("write %s: %w (make room there; the same command again goes on)", path, Cause(err))
+	}
+	return fmt.Errorf("write %s: %w", path, Cause(err))
 }
 
 // round keeps milliseconds.

@@ -59,6 +59,9 @@ func (l *ledger) complete() bool {
 	return l.ended == len(l.inputs)
 }
 
+// unsaved is why the report could not be saved while a run went on.
+type unsaved struct{ error }
+
 // keep saves the report while the run goes on, at most once a second and never so often that saving a long one is what the run does.
 func (l *ledger) keep(ctx context.Context, fail func(error)) {
 	pause := time.Second
@@ -77,7 +80,7 @@ func (l *ledger) keep(ctx context.Context, fail func(error)) {
 		}
 		began := time.Now()
 		if err := l.report().Save(l.dir); err != nil {
-			fail(err)
+			fail(unsaved{err})
 			return
 		}
 		pause = max(time.Second, 20*time.Since(began))

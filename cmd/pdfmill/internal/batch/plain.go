@@ -40,9 +40,9 @@ func Line(d Document) string {
 
 func count(d Document) string {
 	if d.ConvertedPages != d.Pages {
-		return fmt.Sprintf("%d of %s", d.ConvertedPages, plural(d.Pages, "page"))
+		return fmt.Sprintf("%d of %s", d.ConvertedPages, Plural(d.Pages, "page"))
 	}
-	return plural(d.Pages, "page")
+	return Plural(d.Pages, "page")
 }
 
 // meanings says what a warning of the closed list is about.
@@ -88,7 +88,8 @@ func remarks(d Document) string {
 	return b.String()
 }
 
-func plural(n int, noun string) string {
+// Plural counts things in words.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -99,7 +100,7 @@ func plural(n int, noun string) string {
 func Summary(r Report) string {
 	t := r.Totals
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s converted", plural(t.Converted, "document"))
+	fmt.Fprintf(&b, "%s converted", Plural(t.Converted, "document"))
 	if t.Kept > 0 {
 		fmt.Fprintf(&b, " (%d of them before)", t.Kept)
 	}
@@ -109,6 +110,6 @@ func Summary(r Report) string {
 	if t.Unfinished > 0 {
 		fmt.Fprintf(&b, ", %d not done", t.Unfinished)
 	}
-	fmt.Fprintf(&b, ", %s in %.1f s", plural(t.ConvertedPages, "page"), t.Seconds)
+	fmt.Fprintf(&b, ", %s in %.1f s", Plural(t.ConvertedPages, "page"), t.Seconds)
 	return b.String()
 }

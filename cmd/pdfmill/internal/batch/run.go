@@ -85,6 +85,8 @@ func Run(ctx context.Context, r Request, connect func(context.Context) (Backend,
 	saved := report.Save(r.Dir)
 	if saved == nil {
 		saved = run.journal.end()
+	} else if errors.As(err, &unsaved{}) {
+		err = nil // it was the same
 	}
 	return report, errors.Join(err, saved)
 }
