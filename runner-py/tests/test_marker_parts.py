@@ -55,7 +55,7 @@ def test_markdown_is_cut_at_its_own_separator_only() -> None:
 
 
 def test_chunks_keep_the_size_of_their_page() -> None:
-    block = SimpleNamespace(id="/page/4/Text/3", model_dump=lambda: {"id": "/page/4/Text/3", "page": 3})
+    block = SimpleNamespace(id="/page/4/Text/3", model_dump_json=lambda: json.dumps({"id": "/page/4/Text/3", "page": 3}))
     rendered = SimpleNamespace(blocks=[block], page_info={4: {"bbox": [0, 0, 1, 2]}, 5: {"bbox": [0, 0, 3, 4]}})
     assert {page: json.loads(text) for page, text in paged.chunks(rendered, NONCE).items()} == {
         5: {"blocks": [{"id": "/page/4/Text/3", "page": 4}], "page_info": {"bbox": [0, 0, 1, 2]}},

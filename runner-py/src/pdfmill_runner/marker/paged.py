@@ -31,8 +31,8 @@ def html(rendered: Any, _nonce: str) -> dict[int, str]:
 
 
 def json_blocks(rendered: Any, _nonce: str) -> dict[int, str]:
-    """Return each page's block tree as JSON."""
-    return {int(page.id.split("/")[2]) + 1: _dump(page.model_dump()) for page in rendered.children}
+    """Return each page's block tree as JSON, which pydantic writes: the images in it are by ids that are no plain keys."""
+    return {int(page.id.split("/")[2]) + 1: page.model_dump_json() + "\n" for page in rendered.children}
 
 
 def chunks(rendered: Any, _nonce: str) -> dict[int, str]:
@@ -43,7 +43,7 @@ def chunks(rendered: Any, _nonce: str) -> dict[int, str]:
     pages: dict[int, list[dict[str, Any]]] = {page + 1: [] for page in rendered.page_info}
     for block in rendered.blocks:
         page = int(block.id.split("/")[2])
-        pages[page + 1].append(block.model_dump() | {"page": page})
+        pages[page + 1].append(json.loads(block.model_dump_json()) | {"page": page})
     return {page: _dump({"blocks": blocks, "page_info": rendered.page_info[page - 1]}) for page, blocks in pages.items()}
 
 
