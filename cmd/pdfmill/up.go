@@ -141,11 +141,6 @@ func (c *upCommand) startServices(ctx context.Context, d *daemon, dir, httpAddr 
 	c.settings.Runner.Install = preparing(notices)
 	if c.settings.Runner.Scratch == "" {
 		c.settings.Runner.Scratch = filepath.Join(dir, "scratch")
-		if os.Geteuid() == 0 { // workers are nobody then: they may pass through to scratch, and see nothing on the way
-			if err := os.Chmod(dir, 0o711); err != nil {
-				return err
-			}
-		}
 	}
 	made, err := services("all", c.settings, newPlatform(d.box, cache, c.Secrets, jet.Observers{metrics, projection}, metrics.Registry(), log))
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/e2e/checker"
 	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/e2e/weather"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
 )
 
@@ -50,6 +51,7 @@ type cluster struct {
 
 	natsServer, minio, mcClient string
 	binary                      func(name string, host int) string // of pdfmill's programs; the operator's host is -1
+	weather                     func(host int) string              // the file with that of a host; nil: fair everywhere
 
 	js jetstream.JetStream // as admin
 	s3 *minio.Client       // as root
@@ -200,6 +202,9 @@ func (c *cluster) start(service string, i int) {
 	}
 	if i == 1 && c.network.real { // one host in the other style, and encrypted
 		env = append(env, "PDFMILL_S3_STYLE=virtual", "PDFMILL_S3_ENDPOINT=https://"+virtualDomain+":"+s3Port, "PDFMILL_S3_SSE=s3")
+	}
+	if c.weather != nil {
+		env = append(env, weather.Variable+"="+c.weather(i))
 	}
 	env = append(env, c.more[service]...)
 	p := rig.StartCommand(c.root, service+" on "+h.name, h.command(env, c.binary("pdfmill-"+service, i)))

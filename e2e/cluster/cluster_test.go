@@ -51,6 +51,7 @@ func TestCluster(t *testing.T) {
 		scenario("replicas frozen past their ack wait", l.frozen)
 		scenario("JetStream full", l.full)
 		scenario("credentials and certificates replaced", l.rotated)
+		scenario("clocks of hosts apart", l.skewed)
 	}
 	scenario("secrets", l.secretsKept)
 }

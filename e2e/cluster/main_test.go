@@ -27,11 +27,23 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if code, ok := enter([]string{rig.BinVariable + "=" + dir}); ok {
-		rig.Clear()
-		os.Exit(code)
+	skewed, err := os.MkdirTemp("", "pdfmill-skewed-")
+	if err == nil {
+		err = buildSkewed(skewed)
 	}
-	os.Exit(rig.Main(m))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code, ok := enter([]string{rig.BinVariable + "=" + dir, skewedVariable + "=" + skewed})
+	if ok {
+		rig.Clear()
+	} else {
+		os.Setenv(skewedVariable, skewed) //nolint:errcheck // the name is right
+		code = rig.Main(m)
+	}
+	os.RemoveAll(skewed)
+	os.Exit(code)
 }
 
 // prepare builds binaries, servers and the runner's Python environment.

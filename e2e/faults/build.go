@@ -1,14 +1,12 @@
 package faults
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+
+	"github.com/pdfmill/pdfmill/e2e/weather"
 )
 
 const module = "github.com/pdfmill/pdfmill/"
@@ -26,22 +24,11 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	goroot, err := exec.CommandContext(context.Background(), "go", "env", "GOROOT").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOROOT: %w", err)
-	}
-	library, err := overlay(dir, strings.TrimSpace(string(goroot)))
-	if err != nil {
-		return "", fmt.Errorf("change the standard library: %w", err)
-	}
-	args := []string{"build", "-overlay", library, "-tags", "crashpoints", "-o", dir + "/", module + "embedded/standalone"}
+	args := []string{"-tags", "crashpoints", module + "embedded/standalone"}
 	for _, s := range services {
 		args = append(args, module+"services/"+s+"/cmd/"+s)
 	}
-	if out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the programs under test: %w\n%s", err, out)
-	}
-	return dir, nil
+	return dir, weather.Build(dir, args...)
 })
 
 func binary(t testing.TB, name string) string {

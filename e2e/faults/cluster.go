@@ -18,6 +18,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/e2e/checker"
 	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/e2e/weather"
 )
 
 const (
@@ -90,7 +91,7 @@ func (c *cluster) startS3() { c.gateway = c.server("s3", c.s3Dir, c.s3Addr) }
 // server starts one of the servers and waits until it listens.
 func (c *cluster) server(kind, dir, addr string) *process {
 	c.t.Helper()
-	p := launch(c.t, kind, binary(c.t, "standalone"), []string{"STANDALONE_SECRET=" + c.secret, "PDFMILL_WEATHER=" + c.weatherFile(kind)}, kind, dir, addr)
+	p := launch(c.t, kind, binary(c.t, "standalone"), []string{"STANDALONE_SECRET=" + c.secret, weather.Variable + "=" + c.weatherFile(kind)}, kind, dir, addr)
 	c.until(kind+" listens", func() bool {
 		if p.gone() {
 			c.t.Fatalf("%s ended:\n%s", kind, p.log)
@@ -136,7 +137,7 @@ func (c *cluster) start(service string, i int, point string) *process {
 		args = append(args, "--workers", "1", "--scratch", filepath.Join(scratch, "runner"))
 	}
 	p := launch(c.t, fmt.Sprintf("%s-%d", service, i), binary(c.t, service), []string{
-		"PDFMILL_NATS_PASSWORD=" + c.secret, "PDFMILL_S3_SECRET_KEY=" + c.secret, "TMPDIR=" + scratch, "PDFMILL_CRASHPOINT=" + point, "PDFMILL_WEATHER=" + c.weatherFile(service),
+		"PDFMILL_NATS_PASSWORD=" + c.secret, "PDFMILL_S3_SECRET_KEY=" + c.secret, "TMPDIR=" + scratch, "PDFMILL_CRASHPOINT=" + point, weather.Variable + "=" + c.weatherFile(service),
 	}, append(args, c.more[service]...)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -84,6 +84,11 @@ func Start(ctx context.Context, c Config) (*Box, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w (choose another with --data)", c.Dir, err)
 	}
+	if os.Geteuid() == 0 { // documents are parsed as nobody then, who may pass through to scratch and sees nothing on the way
+		if err := os.Chmod(c.Dir, 0o711); err != nil {
+			return nil, fmt.Errorf("data directory %s: %w (choose another with --data)", c.Dir, err)
+		}
+	}
 	names := []string{"nats-admin", "s3-admin"}
 	for _, role := range roles() {
 		names = append(names, "nats-"+role, "s3-"+role)
