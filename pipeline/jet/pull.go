@@ -11,8 +11,9 @@ import (
 
 const (
 	// pullExpiry is how long the server keeps a request for a message; pullBeat how often it says meanwhile that it still does. Two beats missed, and the
-	// request is made again: it went down with a server, or nobody was there to take it.
-	pullExpiry = 10 * time.Second
+	// request is made again: it went down with a server, or nobody was there to take it. A request does not end with a beat: the client has room for one word of the
+	// server's at a time (as for messages), drops the second of two, and would then wait two beats for a request that is over.
+	pullExpiry = 10*time.Second + pullBeat/2
 	pullBeat   = time.Second
 	// pullPause is the pause before a broken pull is opened again.
 	pullPause = time.Second

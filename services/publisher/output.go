@@ -115,7 +115,7 @@ func missingBlock(p Page, kind string) block {
 }
 
 func (t *tree) page(w *bufio.Writer, p Page, text string, headings []event.Heading) error {
-	data := json.RawMessage(nil)
+	var data json.RawMessage
 	if p.Status == event.PageFailed {
 		data = marshalled(missingBlock(p, "Page"))
 	} else {
