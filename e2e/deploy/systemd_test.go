@@ -68,7 +68,7 @@ func TestUnitsAreSystemds(t *testing.T) {
 		}
 		threshold := "15" // tenths of systemd's scale, on which 10.0 is a service with every right
 		if strings.Contains(name, "gpu-runner") {
-			threshold = "20" // sees devices
+			threshold = "21" // sees devices, and gives its workers networks of their own
 		}
 		if out, err := analyze(t, "security", "--no-pager", "--offline=yes", "--root="+root, "--threshold="+threshold, name); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
@@ -82,7 +82,7 @@ func TestWhatUnitsDifferInCounts(t *testing.T) {
 		values := settings(t, name)[setting]
 		return values[len(values)-1]
 	}
-	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue"} {
+	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue", "RestrictNamespaces": "user net"} {
 		if got := last("pdfmill-gpu-runner", setting); got != want {
 			t.Errorf("gpu-runner: %s=%s, want %s", setting, got, want)
 		}
@@ -96,7 +96,7 @@ func TestWhatUnitsDifferInCounts(t *testing.T) {
 	// systemd itself thinks so, too.
 	root := image(t, &site{t: t, dir: t.TempDir()})
 	seen, _ := analyze(t, "security", "--no-pager", "--offline=yes", "--root="+root, "pdfmill-gpu-runner.service")
-	for _, open := range []string{"PrivateDevices=", "ProtectControlGroups=", "Delegate="} {
+	for _, open := range []string{"PrivateDevices=", "ProtectControlGroups=", "Delegate=", "RestrictNamespaces=~net", "RestrictNamespaces=~user"} {
 		if !strings.Contains(seen, "✗ "+open) {
 			t.Errorf("systemd has not %s:\n%s", open, seen)
 		}
