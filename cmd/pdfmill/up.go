@@ -63,7 +63,7 @@ func (c *upCommand) Run(g *globals, std streams) error {
 	case <-d.plant.over:
 	case err := <-d.ready:
 		if err == nil {
-			err = errors.Join(d.box.Endpoints.Write(dir), d.tellTenants())
+			err = errors.Join(d.tellTenants(), d.box.Endpoints.Write(dir)) // who finds the latter finds the others
 		}
 		if err != nil {
 			return errors.Join(err, d.end(ctx, dir, log))

@@ -1,6 +1,7 @@
 package validator
 
 import (
+	"errors"
 	"os/exec"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ func startLimited(cmd *exec.Cmd, l limits) error {
 	for resource, bound := range map[int]uint64{
 		unix.RLIMIT_AS: uint64(l.memory), unix.RLIMIT_CPU: uint64(l.cpu / time.Second), unix.RLIMIT_FSIZE: uint64(l.fileBytes), unix.RLIMIT_CORE: 0,
 	} {
-		if err := unix.Prlimit(cmd.Process.Pid, resource, &unix.Rlimit{Cur: bound, Max: bound}, nil); err != nil && err != unix.ESRCH {
+		if err := l.user.Limit(cmd.Process.Pid, resource, bound); err != nil && !errors.Is(err, unix.ESRCH) {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 			return err

@@ -33,15 +33,19 @@ func isolate(cmd *exec.Cmd, user *unprivileged.User) {
 	_ = unix.CloseRange(protocol.FDRequests, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// expendable bounds what a child may use and offers it to the kernel first. Best effort: the service works without. There is no limit on address
+// expendable bounds what a child of a user may use and offers it to the kernel first. Best effort: the service works without. There is no limit on address
 // space here, because a CUDA process reserves far more of it than it uses. data is that of Command.
-func expendable(pid int, data int64) {
+func expendable(pid int, user *unprivileged.User, data int64, log *slog.Logger) {
+	bounds := map[int]uint64{unix.RLIMIT_NOFILE: maxFiles, unix.RLIMIT_CORE: 0} // a core of a GPU process is many gigabytes
 	if data > 0 {
-		_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(data), Max: uint64(data)}, nil) //nolint:gosec // it is positive
+		bounds[unix.RLIMIT_DATA] = uint64(data)
+	}
+	for resource, bound := range bounds {
+		if err := user.Limit(pid, resource, bound); err != nil && !errors.Is(err, unix.ESRCH) {
+			log.Warn("a process has a limit less", "resource", resource, "bound", bound, "error", err)
+		}
 	}
 	_ = os.WriteFile(procPath(pid, "oom_score_adj"), []byte(strconv.Itoa(oomScore)), 0)
-	_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: maxFiles, Max: maxFiles}, nil)
-	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil) // a core of a GPU process is many gigabytes
 }
 
 // ownGroup makes a child's control group; without one it has only the limits of expendable.

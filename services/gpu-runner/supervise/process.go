@@ -259,7 +259,7 @@ func (p *Process) own(started chan<- error) {
 	p.info.PID, p.info.StartedAt = pid, time.Now()
 	p.log = p.cfg.Log.With("worker", p.cfg.Name, "pid", pid)
 	p.writer = protocol.NewWriter(p.requests)
-	expendable(pid, p.cfg.Command.Data)
+	expendable(pid, p.cfg.Command.User, p.cfg.Command.Data, p.log)
 	if err := p.cfg.Registry.remember(pid, p.token); err != nil {
 		p.log.Warn("this worker can't be found by a later run", "error", err)
 	}

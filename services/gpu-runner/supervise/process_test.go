@@ -121,7 +121,7 @@ func TestAWorkerOfAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Command.Path, cfg.Command.User, cfg.Command.Confined = filepath.Join(dir, "worker"), user, true
+	cfg.Command.Path, cfg.Command.User, cfg.Command.Confined, cfg.Command.Data = filepath.Join(dir, "worker"), user, true, 1<<40
 	if err := errors.Join(os.Chmod(dir, 0o711), os.WriteFile(cfg.Command.Path, program, 0o700), os.Chmod(cfg.Command.Path, 0o755), os.Mkdir(out, 0o700), user.Own(out)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +136,12 @@ func TestAWorkerOfAnotherUser(t *testing.T) {
 		if !strings.Contains(strings.Join(strings.Fields(string(status)), " "), want) {
 			t.Errorf("no %q in\n%s", want, status)
 		}
+	}
+	if l := limits(t, p); !strings.Contains(l, "Max data size 1099511627776 1099511627776 bytes") || !strings.Contains(l, "Max open files 4096 4096 files") {
+		t.Errorf("its limits: %s", l)
+	}
+	if us, err := os.ReadFile("/proc/self/status"); err != nil || !strings.Contains(strings.Join(strings.Fields(string(us)), " "), "Uid: 0 0 0 0 Gid: 0 0 0 0") {
+		t.Errorf("this process, %v:\n%s", err, us)
 	}
 	r := request(t, "c-1", "a.pdf")
 	r.OutDir = out
@@ -224,24 +230,27 @@ func TestStartRefusesWhatMustNotRun(t *testing.T) {
 	}
 }
 
+// limits are those of a process as the kernel has them.
+func limits(t *testing.T, p *Process) string {
+	t.Helper()
+	raw, err := os.ReadFile(procPath(p.Info().PID, "limits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(raw)), " ")
+}
+
 func TestAWorkerIsBounded(t *testing.T) {
 	cfg := config(fakechild.Config{})
 	cfg.Command.Data = 1 << 40
-	limits := func(p *Process) string {
-		raw, err := os.ReadFile(procPath(p.Info().PID, "limits"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Join(strings.Fields(string(raw)), " ")
-	}
-	bounded := limits(start(t, cfg))
+	bounded := limits(t, start(t, cfg))
 	for _, line := range []string{"Max data size 1099511627776 1099511627776 bytes", "Max open files 4096 4096 files", "Max core file size 0 0 bytes"} {
 		if !strings.Contains(bounded, line) {
 			t.Errorf("no %q in %s", line, bounded)
 		}
 	}
 	cfg.Command.Data = 0
-	if l := limits(start(t, cfg)); !strings.Contains(l, "Max data size unlimited") {
+	if l := limits(t, start(t, cfg)); !strings.Contains(l, "Max data size unlimited") {
 		t.Errorf("bounded although nobody asked: %s", l)
 	}
 	if score, err := os.ReadFile(procPath(start(t, cfg).Info().PID, "oom_score_adj")); err != nil || strings.TrimSpace(string(score)) != "500" {

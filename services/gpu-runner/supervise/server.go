@@ -472,7 +472,7 @@ func (c *serverChild) own(cmd *exec.Cmd, command Command, token string, output, 
 	defer close(c.done)
 	c.pid = cmd.Process.Pid
 	log := c.cfg.Log.With("server", c.cfg.Name, "pid", c.pid)
-	expendable(c.pid, command.Data)
+	expendable(c.pid, command.User, command.Data, log)
 	if err := c.cfg.Registry.remember(c.pid, token); err != nil {
 		log.Warn("this server can't be found by a later run", "error", err)
 	}
