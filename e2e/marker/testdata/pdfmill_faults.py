@@ -4,7 +4,7 @@ it says so, and calls arm.
 A file in the folder is a fault that happens once, when the word in its name is in what is converted, unless its content is "always":
 
 hang    waits for ever in native code, with the interpreter's lock held: nothing in the process moves any more
-memory  allocates more than RLIMIT_DATA, which is set just above what the process has, allows
+memory  allocates more than RLIMIT_DATA, which is lowered to just above what the process has, allows
 
 In marker 1.10.x it is in a forward pass of the layout model; in 2.x a hang is in one of the OCR error server's, and memory runs out in a worker, in the
 middle of marker's own steps.
@@ -41,7 +41,8 @@ def _hang():
 
 def _limit():
     held = next(line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith("VmData"))
-    resource.setrlimit(resource.RLIMIT_DATA, ((int(held.split()[1]) << 10) + (64 << 20), resource.RLIM_INFINITY))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, ((int(held.split()[1]) << 10) + (64 << 20), most))
 
 
 def _worker(folder):
