@@ -117,31 +117,14 @@ func (s *Sources) Follow(ctx context.Context, ready func(), see func(Taken)) err
 	if err != nil {
 		return err
 	}
-	watcher, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", KVSources, err)
-	}
-	defer func() { _ = watcher.Stop() }() // the connection's end stops it too
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case entry, open := <-watcher.Updates():
-			if !open {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("watch %s: the server ended it", KVSources)
-			}
-			if entry == nil { // all that was there has been seen
-				ready()
-				continue
-			}
-			var t Taken
-			if err := json.Unmarshal(entry.Value(), &t); err != nil {
-				continue // written by a newer version
-			}
+	return followKeys(ctx, kv, ">", func(entry jetstream.KeyValueEntry) {
+		if entry == nil { // all that was there has been seen
+			ready()
+			return
+		}
+		var t Taken
+		if json.Unmarshal(entry.Value(), &t) == nil { // else it was written by a newer version
 			see(t)
 		}
-	}
+	}, jetstream.IgnoreDeletes())
 }

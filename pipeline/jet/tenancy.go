@@ -3,7 +3,6 @@ package jet
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -61,22 +60,7 @@ func (t *Tenancy) watch(ctx context.Context, bucket, keys string, see func(jetst
 	if err != nil {
 		return missing("KV bucket "+bucket, err)
 	}
-	watcher, err := kv.Watch(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", bucket, err)
-	}
-	defer func() { _ = watcher.Stop() }() // the connection's end stops it too
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case entry, open := <-watcher.Updates():
-			if !open {
-				return fmt.Errorf("watch %s: the server ended it", bucket)
-			}
-			see(entry)
-		}
-	}
+	return followKeys(ctx, kv, keys, see)
 }
 
 // declarations sees those of tenants. What it saw before counts until all are seen anew.
