@@ -22,13 +22,20 @@ var few = map[string]int{
 	"ok": 3, "scanned": 1, "exotic": 2, "corrupt": 2, "not-pdf": 1, "zero-byte": 1, "encrypted-user-password": 1, "encrypted-empty-password": 1,
 }
 
-// chosen are the documents that are sent: a dozen small ones, or those with at most as many pages as PDFMILL_MARKER_PAGES says.
-func chosen(t *testing.T, documents []e2e.Document) (some []e2e.Document) {
+// chosen are the documents that are sent: a dozen small ones, or those with at most as many pages as PDFMILL_MARKER_PAGES says, and all with reference Markdown.
+func chosen(t *testing.T, dir string, documents []e2e.Document) (some []e2e.Document) {
 	t.Helper()
 	if most := os.Getenv("PDFMILL_MARKER_PAGES"); most != "" {
 		pages, err := strconv.Atoi(most)
 		if err != nil {
 			t.Fatalf("PDFMILL_MARKER_PAGES is %q, want a number", most)
+		}
+		references, err := filepath.Glob(filepath.Join(dir, "gt", "*.pdf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range references {
+			documents = append(documents, e2e.Document{Path: path, Name: filepath.Base(path), Class: "ok"})
 		}
 		return slices.DeleteFunc(documents, func(d e2e.Document) bool { return d.Pages > pages && d.Class != "exotic" })
 	}
@@ -44,15 +51,19 @@ func chosen(t *testing.T, documents []e2e.Document) (some []e2e.Document) {
 
 // result is what became of a document, as report.json has it.
 type result struct {
-	Input          string     `json:"input"`
-	Outcome        string     `json:"outcome"`
-	Class          string     `json:"class"`
-	Message        string     `json:"message"`
-	Pages          int        `json:"pages"`
-	ConvertedPages int        `json:"converted_pages"`
-	Markdown       string     `json:"markdown"`
-	FailedPages    []struct{} `json:"failed_pages"`
-	Warnings       []struct {
+	Input          string `json:"input"`
+	Outcome        string `json:"outcome"`
+	Class          string `json:"class"`
+	Message        string `json:"message"`
+	Pages          int    `json:"pages"`
+	ConvertedPages int    `json:"converted_pages"`
+	Markdown       string `json:"markdown"`
+	FailedPages    []struct {
+		Page  int    `json:"page"`
+		Class string `json:"class"`
+	} `json:"failed_pages"`
+	Warnings []struct {
+		Page    int    `json:"page"`
 		Warning string `json:"warning"`
 	} `json:"warnings"`
 }
@@ -60,11 +71,11 @@ type result struct {
 // Every document of the corpus ends as its class says, through the whole pipeline with marker's real code.
 func TestCorpus(t *testing.T) {
 	each(t, func(t *testing.T, p *plant) {
-		_, documents, err := e2e.Corpus()
+		dir, documents, err := e2e.Corpus()
 		if err != nil {
 			t.Fatal(err)
 		}
-		documents = chosen(t, documents)
+		documents = chosen(t, dir, documents)
 		out := t.TempDir()
 		args := []string{"convert", "-o", out, "--engine", "marker"}
 		for _, d := range documents {
@@ -90,7 +101,7 @@ func TestCorpus(t *testing.T) {
 		for _, r := range report.Documents {
 			byName[filepath.Base(r.Input)] = r
 		}
-		counts, pages := map[string]int{}, 0
+		classes := map[string]*tally{}
 		for _, d := range documents {
 			r, found := byName[d.Name]
 			if !found {
@@ -98,18 +109,36 @@ func TestCorpus(t *testing.T) {
 				continue
 			}
 			judge(t, d, r)
-			counts[d.Class+": "+outcome(r)]++
-			pages += r.ConvertedPages
-			counts["pages that failed"] += len(r.FailedPages)
-			for _, w := range r.Warnings {
-				counts["pages "+w.Warning]++
+			if classes[d.Class] == nil {
+				classes[d.Class] = &tally{outcomes: map[string]int{}, pages: map[string]int{}}
 			}
+			classes[d.Class].add(t, r)
 		}
-		t.Logf("%s: %d documents, %d pages in %s", p.name, len(documents), pages, time.Since(began).Round(time.Second))
-		for _, what := range slices.Sorted(maps.Keys(counts)) {
-			t.Logf("  %-50s %d", what, counts[what])
+		t.Logf("%s: %d documents in %s", p.name, len(documents), time.Since(began).Round(time.Second))
+		for _, class := range slices.Sorted(maps.Keys(classes)) {
+			t.Logf("  %-24s documents %v, pages %v", class, classes[class].outcomes, classes[class].pages)
 		}
 	})
+}
+
+// tally counts what became of the documents of a class, and of their pages by what is to be said about them: converted, failed, and each warning.
+type tally struct{ outcomes, pages map[string]int }
+
+func (c *tally) add(t *testing.T, r result) {
+	t.Helper()
+	c.outcomes[outcome(r)]++
+	c.pages["converted"] += r.ConvertedPages
+	remarkable := map[string][]int{}
+	for _, f := range r.FailedPages {
+		remarkable["failed: "+f.Class] = append(remarkable["failed: "+f.Class], f.Page)
+	}
+	for _, w := range r.Warnings {
+		remarkable[w.Warning] = append(remarkable[w.Warning], w.Page)
+	}
+	for what, pages := range remarkable {
+		c.pages[what] += len(pages)
+		t.Logf("  %s: %s %v", filepath.Base(r.Input), what, pages)
+	}
 }
 
 // outcome is "converted", or the class of the failure.

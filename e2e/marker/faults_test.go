@@ -15,8 +15,8 @@ import (
 )
 
 // sabotage gives the plant an environment of its own, that imports the same packages and in which a fault happens where testdata/pdfmill_faults.py says; what
-// is in the file is "once" or "always".
-func (p *plant) sabotage(fault, how string) {
+// is in the file is "once" or "always". It returns the folder of such files.
+func (p *plant) sabotage(fault, how string) string {
 	p.t.Helper()
 	real, err := rig.Cache()
 	if err != nil {
@@ -53,6 +53,7 @@ func (p *plant) sabotage(fault, how string) {
 			p.t.Fatal(err)
 		}
 	}
+	return folder
 }
 
 // warned are the warnings of a page.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,6 +137,35 @@ func TestServersAreUsedMissedAndWaitedFor(t *testing.T) {
 			if e.Attempts != 1 {
 				t.Errorf("%s cost %d attempts", c.name, e.Attempts)
 			}
+		}
+	}, "marker")
+}
+
+// The layout server can be surya's own, here with random weights of the real size: its blocks are noise, but what marker makes of them has the page's words. One that
+// hangs in a forward pass is started again, and the range is done again without an attempt being spent.
+func TestTheLayoutServerIsSuryasOwn(t *testing.T) {
+	each(t, func(t *testing.T, p *plant) {
+		p.env = slices.DeleteFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "PDFMILL_MARKER_LAYOUT_URL=") })
+		faults := p.sabotage("hang", "once") // in no page's words
+		pipeline := p.up("--workers", "1")
+		events := rig.Subscribe(t, pipeline.NATS())
+		whole := func(name string) {
+			e := p.submit(pipeline, name+".pdf", book("Water runs "+name, "Rain falls "+name), "--engine-options", "disable-ocr=yes").converted(events)
+			if !e.Complete || len(e.Warnings) > 0 || e.Attempts != 1 || strings.Count(e.Markdown.Inline, name) != 2 {
+				t.Errorf("%+v", e)
+			}
+		}
+		whole("quietly")
+		before := p.works(pipeline, "layout", 0)
+		if before.External || before.PID == 0 || before.Restarts != 0 || !strings.Contains(before.Log, "fast_layout server listening on "+before.URL) {
+			t.Errorf("%+v", before)
+		}
+		if err := os.WriteFile(filepath.Join(faults, "layout"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		whole("again")
+		if after := p.works(pipeline, "layout", 1); after.PID == before.PID || after.LastError == "" {
+			t.Errorf("%+v, then %+v", before, after)
 		}
 	}, "marker")
 }

@@ -11,7 +11,7 @@ import pytest
 import pdfs
 from pdfmill_runner.engines.text import TextEngine
 from pdfmill_runner.failures import FailureClass
-from pdfmill_runner.protocol import DEGRADED, FAILED, NO_TEXT, OK, TRUNCATED, Convert, Error, Page, Result
+from pdfmill_runner.protocol import DEGRADED, FAILED, LOSSY, NO_TEXT, OK, TRUNCATED, Convert, Error, Page, Result
 from pdfmill_runner.text import images, lite, markdown
 from pdfmill_runner.text.pages import Limits, PageRange
 from pdfmill_runner.text.pdfium import Document
@@ -179,6 +179,37 @@ def test_when_the_library_fails_as_a_whole_pages_go_one_by_one(tmp_path: Path, m
     pages = within(Limits(), request(file, tmp_path / "out", 1, 3))
     assert [(p.status, p.warnings) for p in pages] == [(OK, ()), (OK, (DEGRADED,)), (OK, ())]
     assert (tmp_path / "out" / "page-0002.md").read_text(encoding="utf-8") == "This is page 2\n"
+
+
+@pytest.mark.parametrize(
+    ("kept", "warnings", "share"),
+    [(12, (), 1.0), (8, (LOSSY,), 0.67), (4, (DEGRADED,), 1.0)],
+    ids=["all of it", "a third is lost", "most is lost"],
+)
+def test_what_the_library_loses_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, warnings: tuple[str, ...], share: float
+) -> None:
+    lines = [f"Line {n} speaks of water and of the mills along the river valley." for n in range(12)]
+    other = [f"Sentence {n} says nothing of it, and nothing is lost here, whatever happens." for n in range(12)]
+    picture = b"\nq 99 0 0 99 300 300 cm /X1000 Do Q"
+    pages_of = (pdfs.text(*lines) + picture, pdfs.text(*other))
+    file = write(tmp_path, pdfs.document(*pages_of, extra={1000: pdfs.image(99, 99)}))
+    real = lite.parse
+
+    def forgetful(source: str | bytes, numbers: list[int], *, references: bool, images: bool) -> lite.Parse:
+        found = real(source, numbers, references=references, images=images)
+        for line in lines[kept:]:
+            found.pages[1] = lite.Parsed(found.pages[1].markdown.replace(line, ""), found.pages[1].text)
+        return found
+
+    monkeypatch.setattr(lite, "parse", forgetful)
+    first, second = within(Limits(), request(file, tmp_path / "out", 1, 2))
+    assert first.warnings == warnings
+    assert first.fidelity == pytest.approx(share, abs=0.01)
+    assert (second.warnings, second.fidelity) == ((), 1.0)
+    text = (tmp_path / "out" / "page-0001.md").read_text(encoding="utf-8")
+    assert (lines[11] in text) == (LOSSY not in warnings)
+    assert "](images/page-0001-01.png)" in text
 
 
 def test_a_range_is_converted_in_chunks(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ A file in the folder is a fault that happens once, when the word in its name is 
 hang    waits for ever in native code, with the interpreter's lock held: nothing in the process moves any more
 memory  allocates more than RLIMIT_DATA, which is lowered to just above what the process has, allows
 
+layout  as hang, in the next picture of a page that the layout server of 2.x is given, whatever is on it
+
 In marker 1.10.x it is in a forward pass of the layout model; in 2.x a hang is in one of the OCR error server's, and memory runs out in a worker, in the
 middle of marker's own steps.
 """
@@ -21,6 +23,8 @@ def arm(folder):
     program = " ".join(sys.orig_argv)
     if "pdfmill_runner.marker.serve" in program and "ocr_error" in program:
         _server(Path(folder))
+    elif "pdfmill_runner.marker.serve" in program and "layout" in program:
+        _layout_server(Path(folder))
     elif "--engine marker" in program:
         _worker(Path(folder))
 
@@ -97,3 +101,17 @@ def _server(folder):
         return real(self, payloads, params)
 
     OCRErrorEngine.run_batch = run_batch
+
+
+def _layout_server(folder):
+    from surya.fast_layout.server import LayoutEngine
+
+    real = LayoutEngine.run_batch
+
+    def run_batch(self, payloads, params):
+        page = max(picture.width for picture in payloads) > 32  # that is what it is asked now and then
+        if page and _due(folder, "layout", ("layout",)):
+            self.model.model.model.register_forward_hook(lambda *_: _hang())
+        return real(self, payloads, params)
+
+    LayoutEngine.run_batch = run_batch

@@ -35,6 +35,8 @@ _IMAGE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
 _LINK = re.compile(r"\[((?:[^\]\n\\]|\\.)*)\]\([^)\n]*\)")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
 _WORD = re.compile(r"[^\W_]+")
+_COMMON = re.compile(r"[\s!-~]+")
+_SPACE = re.compile(r"\s+")
 _EAST_ASIAN = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
 _UNREADABLE = frozenset(("Cc", "Cn", "Co", "Cs"))
 
@@ -47,6 +49,8 @@ class Policy:
     """Below it the page is converted another way too, and the better one is kept."""
     better: float = 0.1
     """How much more the other way must give to be taken: the first one has tables and headings that words don't show."""
+    bare: float = 0.5
+    """Below it the text layer as it is, without any tables and headings, is the better page."""
 
 
 def words(text: str) -> Counter[str]:
@@ -79,11 +83,15 @@ def without_running(layers: Mapping[int, str]) -> dict[int, str]:
 
 def usable(layer: str) -> bool:
     """Report whether a text layer is worth comparing with: words enough, and readable ones."""
-    signs = [sign for sign in layer if not sign.isspace()]
+    return _usable(layer, words(layer))
+
+
+def _usable(layer: str, found: Counter[str]) -> bool:
     unreadable = sum(
-        sign == "\ufffd" or (sign not in "\u0002\ufffe" and unicodedata.category(sign) in _UNREADABLE) for sign in signs
+        sign == "\ufffd" or (sign not in "\u0002\ufffe" and unicodedata.category(sign) in _UNREADABLE)
+        for sign in _COMMON.sub("", layer)
     )
-    return words(layer).total() >= MIN_WORDS and unreadable <= MAX_GARBLED * len(signs)
+    return found.total() >= MIN_WORDS and unreadable <= MAX_GARBLED * len(_SPACE.sub("", layer))
 
 
 def fidelity(layer: str, result: str) -> float | None:
@@ -91,10 +99,13 @@ def fidelity(layer: str, result: str) -> float | None:
 
     None without a usable layer.
     """
-    if not usable(layer):
+    want = words(layer)
+    if not _usable(layer, want):
         return None
-    want, text = words(layer), prose(result)
+    text = prose(result)
     have = words(text)
+    if want <= have:
+        return 1.0
     glued = "".join(_WORD.findall(unicodedata.normalize("NFKC", _HYPHEN.sub("", text)).casefold()))
     found = Counter({word: _found(word, count, have, glued) for word, count in want.items()})
     numbers = {word: count for word, count in want.items() if word[0].isdigit() and len(word) >= MIN_DIGITS}

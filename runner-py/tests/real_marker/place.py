@@ -2,8 +2,8 @@
 
     python place.py FOLDER
 
-Run it in an environment of marker: its generation decides. For 2.x there is no layout model (its size is the real one's), and
-the vision language model's files hold nothing: the servers of both are stand-ins too, see servers2.py and llama_server.py.
+Run it in an environment of marker: its generation decides. The vision language model's files hold nothing: its server is a
+stand-in too, see llama_server.py.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MODELS = {
     "text_detection/2025_05_07": "detector",
     OCR_ERROR: "ocr-error",
 }
+LAYOUT = "surya_layout2"
 VLM = {"surya-ocr-2-gguf": ("surya-2.gguf", "surya-2-mmproj.gguf")}
 
 
@@ -40,20 +41,27 @@ def write(folder: Path) -> None:
     else:
         (made / "ocr-error").mkdir(parents=True, exist_ok=True)
         tiny2.ocr_error(made / "ocr-error")
+        tiny2.layout(_snapshot(folder, LAYOUT))
     for place, name in (MODELS if GENERATION == 1 else {OCR_ERROR: "ocr-error"}).items():
         target = folder / "datalab" / place
         shutil.copytree(made / name, target, dirs_exist_ok=True)
         names = sorted(path.name for path in target.iterdir())
         (target / "manifest.json").write_text(json.dumps({"files": names}), encoding="utf-8")
     for repo, files in VLM.items():
-        snapshot = folder / "hub" / f"models--datalab-to--{repo}" / "snapshots" / "stand-in"
-        snapshot.mkdir(parents=True, exist_ok=True)
-        refs = snapshot.parents[1] / "refs"
-        refs.mkdir(exist_ok=True)
-        (refs / "main").write_text("stand-in", encoding="ascii")
+        snapshot = _snapshot(folder, repo)
         for name in files:
             (snapshot / name).write_text("x", encoding="ascii")
     (folder / "complete").touch()
+
+
+def _snapshot(folder: Path, repo: str) -> Path:
+    """Return the folder of a repository's files, as the hub's library finds them."""
+    place = folder / "hub" / f"models--datalab-to--{repo}"
+    snapshot = place / "snapshots" / "stand-in"
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (place / "refs").mkdir(exist_ok=True)
+    (place / "refs" / "main").write_text("stand-in", encoding="ascii")
+    return snapshot
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python tiny2.py FOLDER
 
-writes FOLDER/layout (of the real size: there is only one) and FOLDER/ocr-error (tiny). The layout model is bent so that it
-finds text everywhere; where exactly is noise. The OCR error model calls a text bad when the word BAD is in it. surya's own
-servers load them and really run their forward passes.
+writes FOLDER/layout (of the real size: there is only one; its model of the reading order is tiny) and FOLDER/ocr-error
+(tiny). The layout model is bent so that it finds text everywhere; where exactly, and in what order, is noise. The OCR error
+model calls a text bad when the word BAD is in it. surya's own servers load them and really run their forward passes.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ def write(folder: Path) -> None:
     import torch  # noqa: PLC0415 - of the environment this runs in
 
     torch.manual_seed(1)
-    for name, make in (("layout", _layout), ("ocr-error", ocr_error)):
+    for name, make in (("layout", layout), ("ocr-error", ocr_error)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         make(folder / name)
     (folder / "complete").touch()
 
 
-def _layout(folder: Path) -> None:
+def layout(folder: Path) -> None:
+    """Write the layout model, and the model of the reading order, which surya has in the same place."""
     from types import SimpleNamespace  # noqa: PLC0415
 
     import torch  # noqa: PLC0415
@@ -63,6 +64,17 @@ def _layout(folder: Path) -> None:
     categories = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
     config = {"arch": "rf-detr-large", "categories": categories, **size}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    _order(folder / "order")
+
+
+def _order(folder: Path) -> None:
+    import torch  # noqa: PLC0415
+    from surya.common.order.order_ar import ReadingOrderAR  # noqa: PLC0415
+
+    folder.mkdir(exist_ok=True)
+    # What the layout model hands to it: so many numbers for each of its patches.
+    size: dict[str, Any] = {"d": 16, "layers": 1, "feat_dim": 256, "feat_hw": RESOLUTION // 16}
+    torch.save({**size, "res": RESOLUTION, "model": ReadingOrderAR(**size).state_dict()}, folder / "order_ar.pt")
 
 
 def ocr_error(folder: Path) -> None:

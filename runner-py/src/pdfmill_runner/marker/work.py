@@ -183,7 +183,8 @@ class Work:
                 if text is None or better or (bad is not None and second.text and (other or 0.0) >= (share or 0.0)):
                     self._folder.images[:] = [image for image in self._folder.images if image.page != n]
                     page = self._second.keep(second)
-                    warnings = tuple(dict.fromkeys((DEGRADED, *page.warnings, *self._lossy(other))))
+                    own = (w for w in page.warnings if w != LOSSY)  # it knew less of what runs through the range
+                    warnings = tuple(dict.fromkeys((DEGRADED, *own, *self._lossy(other))))
                     return replace(
                         page, fidelity=_rounded(other), engine="text", warnings=warnings, seconds=page.seconds + seconds
                     )

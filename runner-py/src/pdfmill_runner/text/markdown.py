@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _EMPTY_FENCE = re.compile(r"^```[a-z]*\n\s*```$\n*", re.MULTILINE)
 _REFERENCE = re.compile(r"!\[([^\]\n]*)\]\((img_p\d+_\d+\.[a-z]+)\)")
+_PICTURE = re.compile(r"!\[[^\]\n]*\]\(images/[^)\n]+\)")
 _ONE_COLUMN = re.compile(r"^\|(?:[^|\n\\]|\\.)*\|\n\|-+\|\n(?:\|(?:[^|\n\\]|\\.)*\|(?:\n|\Z))*", re.MULTILINE)
 _CODE_LINE = re.compile(r"^\d+ |[{};=]|\)$|^\d*$")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -40,6 +41,11 @@ def _unbox(table: re.Match[str]) -> str:
     is_code = sum(bool(_CODE_LINE.search(row)) for row in rows) * 2 > len(rows)
     body = "\n".join(rows)
     return f"```\n{body}\n```\n" if is_code and "```" not in body else f"{body}\n"
+
+
+def pictures(markdown: str) -> str:
+    """Return the links to pictures in the Markdown of a page, each a paragraph."""
+    return "".join(f"\n{link}\n" for link in _PICTURE.findall(markdown))
 
 
 def unindent(text: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdfmill_runner.failures import EngineError, FailureClass
-from pdfmill_runner.protocol import DEGRADED, FAILED, NO_TEXT, PLAIN, TRUNCATED, Image, Page
+from pdfmill_runner.fidelity import Policy, fidelity, without_running
+from pdfmill_runner.protocol import DEGRADED, FAILED, LOSSY, NO_TEXT, PLAIN, TRUNCATED, Image, Page
 
 from . import images, lite, markdown
 from .outline import Outline
@@ -38,6 +39,8 @@ class Limits:
     """Objects of one page; one with more fails as `limit-page-size` (4 million take 1.1 GB only to be loaded)."""
     image_pixels: int = images.MAX_PIXELS
     """Pixels of all images of one page; the images of a page with more are left out."""
+    layer_chars: int = 100_000
+    """Characters of a page's text layer up to which the result is held against it."""
     chunk_pages: int = 32
     """Pages of one call of liteparse. It recognises running heads within a call; progress is told after each."""
     chunk_pixels: int = 128_000_000
@@ -57,6 +60,7 @@ class PageRange:
         self._folder = images.ImageFolder(request.out_dir)
         self._looping = document.outline_loops()
         self._outline = Outline(document.outline())
+        self._policy = Policy()
 
     @property
     def images(self) -> list[Image]:
@@ -93,7 +97,7 @@ class PageRange:
 
     def _inspect(self, number: int) -> PageShape | EngineError:
         try:
-            shape = self._document.inspect(number, images=self._request.options.images)
+            shape = self._document.inspect(number, images=self._request.options.images, layer=self._limits.layer_chars)
         except EngineError as error:
             return error
         if shape.objects > self._limits.objects:
@@ -107,13 +111,27 @@ class PageRange:
         shapes = {n: s for n, s in chunk.items() if not isinstance(s, EngineError)}
         rich = [n for n, shape in shapes.items() if self._is_rich(shape)]
         bare = [n for n in rich if shapes[n].image_pixels > self._limits.image_pixels]
+        pictures: dict[int, str] = {}
+        layers = without_running({n: shape.layer for n, shape in shapes.items()})
         for numbers, with_images in (([n for n in rich if n not in bare], self._request.options.images), (bare, False)):
             for n, page in self._parse(numbers, images=with_images).items():
-                done[n] = self._write(n, page.markdown, has_text=bool(page.text), shape=shapes[n])
+                share = fidelity(layers[n], page.markdown)
+                if share is None or share >= self._policy.bare:
+                    done[n] = self._measured(self._write(n, page.markdown, has_text=bool(page.text), shape=shapes[n]), share)
+                else:
+                    log.warning("liteparse gave %.0f %% of the text of page %d", 100 * share, n)
+                    pictures[n] = markdown.pictures(page.markdown)
         for n, shape in shapes.items():
             if n not in done:
-                done[n] = self._plain(n, shape)
+                done[n] = self._plain(n, shape, layers[n], pictures.get(n, ""))
         return done
+
+    def _measured(self, page: Page, share: float | None) -> Page:
+        """Return the page with what is to be said about how much of its text layer came out."""
+        if share is None:
+            return page
+        lossy = (LOSSY,) if share < self._policy.bound else ()
+        return replace(page, fidelity=round(share, 4), warnings=(*page.warnings, *lossy))
 
     def _is_rich(self, shape: PageShape) -> bool:
         return self._request.options.mode != PLAIN and shape.paths <= self._limits.paths and shape.chars <= self._limits.chars
@@ -154,15 +172,16 @@ class PageRange:
         # What looks like a running head is dropped, even when the page holds nothing else: then it stays.
         return lite.Parsed(tidied or markdown.unindent(text), text)
 
-    def _plain(self, number: int, shape: PageShape) -> Page:
-        """Read a page's text as it comes."""
+    def _plain(self, number: int, shape: PageShape, layer: str, pictures: str) -> Page:
+        """Read a page's text as it comes, and have its pictures after it."""
         try:
             text, more = self._document.text(number, self._limits.chars)
         except EngineError as error:
             return _failed(number, error)
         text = markdown.unindent(text)
         warnings = (DEGRADED, TRUNCATED) if more else (DEGRADED,)
-        return self._write(number, text, has_text=bool(text), shape=shape, warnings=warnings)
+        page = self._write(number, text + pictures, has_text=bool(text), shape=shape, warnings=warnings)
+        return self._measured(page, fidelity(layer, text))
 
     def _write(self, number: int, text: str, *, has_text: bool, shape: PageShape, warnings: tuple[str, ...] = ()) -> Page:
         text, was_cut = markdown.cut(self._outline.level(number, text), self._limits.chars)

@@ -35,13 +35,15 @@ SUSPICIOUS_OBJECTS = 10_000  # a page with more has its paths and characters cou
 class PageShape:
     """What a page is made of, found without converting it.
 
-    `paths` and `chars` are counted only on pages with more than SUSPICIOUS_OBJECTS objects, and are 0 on others.
+    `paths` and `chars` are counted only on pages with more than SUSPICIOUS_OBJECTS objects (`chars` also when the text layer is
+    asked for), and are 0 on others. `layer` is the text layer, when it was asked for and is not longer.
     """
 
     objects: int
     paths: int = 0
     chars: int = 0
     image_pixels: int = 0
+    layer: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,27 @@ class Document:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._doc.close()
 
-    def inspect(self, number: int, *, images: bool) -> PageShape:
-        """Load a page and say what it is made of; the pixels of its images only when asked. Raises EngineError pdf-corrupt."""
+    def inspect(self, number: int, *, images: bool, layer: int = 0) -> PageShape:
+        """Load a page and say what it is made of. The pixels of its images, and its text layer, take asking.
+
+        `layer` is how many characters of text layer are wanted at most. Raises EngineError pdf-corrupt.
+        """
         page = self._load(number)
         try:
             objects: int = c.FPDFPage_CountObjects(page)
             paths = chars = pixels = 0
+            text = ""
+            if layer:
+                text, chars = _text_of(page, layer)
             if objects > SUSPICIOUS_OBJECTS:
                 paths = sum(
                     c.FPDFPageObj_GetType(c.FPDFPage_GetObject(page, i)) == c.FPDF_PAGEOBJ_PATH
                     for i in range(min(objects, MAX_VISITED))
                 )
-                chars = _count_chars(page)
+                chars = chars if layer else _text_of(page, 0)[1]
             if images:
                 pixels = _ImagePixels().of_page(page, objects)
-            return PageShape(max(objects, 0), paths, chars, pixels)
+            return PageShape(max(objects, 0), paths, chars, pixels, text if chars <= layer else "")
         finally:
             c.FPDF_ClosePage(page)
 
@@ -95,18 +103,8 @@ class Document:
         """Return at most `limit` characters of a page's text in content order, and whether there were more."""
         page = self._load(number)
         try:
-            text_page = c.FPDFText_LoadPage(page)
-            if not text_page:
-                return "", False
-            try:
-                count = max(c.FPDFText_CountChars(text_page), 0)
-                take = min(count, limit)
-                buffer = (ctypes.c_ushort * (take * 2 + 1))()  # a character may be two units; one more for the final zero
-                units = c.FPDFText_GetText(text_page, 0, take, buffer) if take else 1
-                text = bytes(buffer)[: max(units - 1, 0) * 2].decode("utf-16-le", errors="replace")
-                return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), count > limit
-            finally:
-                c.FPDFText_ClosePage(text_page)
+            text, count = _text_of(page, limit)
+            return text, count > limit
         finally:
             c.FPDF_ClosePage(page)
 
@@ -234,13 +232,20 @@ class _ImagePixels:
         return 0
 
 
-def _count_chars(page: Any) -> int:  # noqa: ANN401 - a handle of the C library
+def _text_of(page: Any, limit: int) -> tuple[str, int]:  # noqa: ANN401 - a handle of the C library
+    """Return at most `limit` characters of a page's text in content order, and how many there are."""
     text_page = c.FPDFText_LoadPage(page)
     if not text_page:
-        return 0
-    count: int = c.FPDFText_CountChars(text_page)
-    c.FPDFText_ClosePage(text_page)
-    return max(count, 0)
+        return "", 0
+    try:
+        count = max(c.FPDFText_CountChars(text_page), 0)
+        take = min(count, limit)
+        buffer = (ctypes.c_ushort * (take * 2 + 1))()  # a character may be two units; one more for the final zero
+        units = c.FPDFText_GetText(text_page, 0, take, buffer) if take else 1
+        text = bytes(buffer)[: max(units - 1, 0) * 2].decode("utf-16-le", errors="replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), count > limit
+    finally:
+        c.FPDFText_ClosePage(text_page)
 
 
 def _why(path: str, code: int) -> EngineError:
