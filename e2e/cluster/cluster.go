@@ -200,8 +200,13 @@ func (c *cluster) start(service string, i int) {
 	case "gpu-runner":
 		env = append(env, "PDFMILL_WORKERS=1", "PDFMILL_MARKER_LLM="+filepath.Join(c.identity(service), "llm.json"), "PDFMILL_SCRATCH="+filepath.Join(scratch, "runner"))
 	}
-	if i == 1 && c.network.real { // one host in the other style, and encrypted
-		env = append(env, "PDFMILL_S3_STYLE=virtual", "PDFMILL_S3_ENDPOINT=https://"+virtualDomain+":"+s3Port, "PDFMILL_S3_SSE=s3")
+	if i == 0 { // one host encrypts with a key by its name, the other with the store's, and has temporary credentials
+		env = append(env, "PDFMILL_S3_SSE=kms:"+kmsKeyName)
+	} else {
+		env = append(env, "PDFMILL_S3_SSE=s3", "PDFMILL_S3_STS="+c.s3Endpoint())
+	}
+	if i == 1 && c.network.real { // names of buckets in those of hosts, which need to be known
+		env = append(env, "PDFMILL_S3_STYLE=virtual", "PDFMILL_S3_ENDPOINT=https://"+virtualDomain+":"+s3Port)
 	}
 	if c.weather != nil {
 		env = append(env, weather.Variable+"="+c.weather(i))

@@ -41,6 +41,7 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	scenario("documents", l.corpus)
+	scenario("encryption and temporary credentials", l.encrypted)
 	scenario("rights", l.refusedTo)
 	scenario("MinIO tells", l.told)
 	for range rounds(t) {

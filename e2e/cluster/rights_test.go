@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/pdfmill/pdfmill/e2e/checker"
 )
 
 // places in the store that somebody may want something of.
@@ -96,5 +98,27 @@ func (l *load) refusedTo(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// encrypted looks at what services have stored so far: each as its host was told to ask for, and in both ways. The host that asks for the store's own key has temporary
+// credentials, and none but those.
+func (l *load) encrypted(t *testing.T) {
+	l.some(8)
+	l.settle()
+	objects, err := checker.List(t.Context(), l.s3, checker.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ways := map[string]int{}
+	for key := range objects {
+		about, err := l.s3.StatObject(t.Context(), checker.Bucket, key, minio.StatObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ways[about.Metadata.Get("X-Amz-Server-Side-Encryption")]++
+	}
+	if ways["aws:kms"] == 0 || ways["AES256"] == 0 || len(ways) != 2 {
+		t.Errorf("objects by their encryption: %v", ways)
 	}
 }

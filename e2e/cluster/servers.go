@@ -167,7 +167,7 @@ func (c *cluster) startMinIO() {
 	certs := filepath.Join(c.s3host.dir, "certs")
 	env := append([]string{
 		"MINIO_ROOT_USER=root", "MINIO_ROOT_PASSWORD=" + c.rootSecret, "MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_DOMAIN=" + virtualDomain,
-		"MINIO_KMS_SECRET_KEY=test:" + c.kmsKey,
+		"MINIO_KMS_SECRET_KEY=" + kmsKeyName + ":" + c.kmsKey,
 	}, c.notifications()...)
 	c.s3host.process = rig.StartCommand(c.root, "minio", c.s3host.command(env, c.minio, "server", "--quiet", "--certs-dir", certs,
 		"--address", net.JoinHostPort(c.s3host.address, s3Port), filepath.Join(c.s3host.dir, "data")))
@@ -200,6 +200,9 @@ func (c *cluster) notifications() []string {
 	}
 	return env
 }
+
+// kmsKeyName is what the key is called by which MinIO encrypts.
+const kmsKeyName = "test"
 
 // virtualDomain is that of buckets in host names.
 const virtualDomain = "s3.example.org"

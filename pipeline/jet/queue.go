@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,9 +30,14 @@ type Queued struct {
 	Data    []byte
 }
 
+// widest is how many messages of the work queue are asked for at once.
+const widest = 64
+
 // Queue yields every message of the work queue in the order of the stream, until it has seen the last. It misses no job that is there all the while: whoever hands
-// a job on publishes the next message, which is further behind, before the former one is gone. It asks the stream's leader, a message at a
-// time: some thousand a second. An error ends it.
+// a job on publishes the next message, which is further behind, before the former one is gone. It asks the stream's leader, which alone knows what is gone. An error
+// ends it.
+//
+// Where messages are dense several are asked for at once, but only such as were there, or gone, when it began: of one that is gone when it is read the next is behind all of them.
 func (b *Broker) Queue(ctx context.Context) iter.Seq2[Queued, error] {
 	return func(yield func(Queued, error) bool) {
 		stream, err := b.js.Stream(ctx, StreamJobs)
@@ -39,19 +45,61 @@ func (b *Broker) Queue(ctx context.Context) iter.Seq2[Queued, error] {
 			yield(Queued{}, missing("stream "+StreamJobs, err))
 			return
 		}
-		for seq := uint64(1); ; {
-			raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
+		last := stream.CachedInfo().State.LastSeq
+		for seq, width := uint64(1), uint64(1); ; {
+			found := uint64(0)
+			if width > 1 && seq+width-1 <= last {
+				for raw, err := range atOnce(ctx, stream, seq, width) {
+					if !yield(queued(raw), err) || err != nil {
+						return
+					}
+					found++
+				}
+				seq += width
+			} else {
+				raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+				if errors.Is(err, jetstream.ErrMsgNotFound) {
+					return
+				}
+				if err != nil {
+					yield(Queued{}, fmt.Errorf("read %s from message %d on: %w", StreamJobs, seq, err))
+					return
+				}
+				if !yield(queued(raw), nil) {
+					return
+				}
+				if raw.Sequence == seq {
+					found, width = 1, 1
+				}
+				seq = raw.Sequence + 1
+			}
+			if 2*found >= width {
+				width = min(2*width, widest)
+			} else {
+				width = 1
+			}
+		}
+	}
+}
+
+// atOnce asks for n messages from one on side by side, and yields those that are there, in their order. After an error it yields no more.
+func atOnce(ctx context.Context, stream jetstream.Stream, from, n uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	messages, faults := make([]*jetstream.RawStreamMsg, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { messages[i], faults[i] = stream.GetMsg(ctx, from+i) })
+	}
+	group.Wait()
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		for i, raw := range messages {
+			switch err := faults[i]; {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+			case err != nil:
+				yield(&jetstream.RawStreamMsg{}, fmt.Errorf("read message %d of %s: %w", from+uint64(i), StreamJobs, err)) //nolint:gosec // an index
+				return
+			case !yield(raw, nil):
 				return
 			}
-			if err != nil {
-				yield(Queued{}, fmt.Errorf("read %s from message %d on: %w", StreamJobs, seq, err))
-				return
-			}
-			if !yield(queued(raw), nil) {
-				return
-			}
-			seq = raw.Sequence + 1
 		}
 	}
 }

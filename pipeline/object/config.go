@@ -24,6 +24,8 @@ type Config struct {
 	AccessKey     string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" help:"S3 access key. Without one credentials come from AWS_ACCESS_KEY_ID, AWS' shared file, or the instance: web identity, container, EC2."`
 	SecretKey     string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" help:"S3 secret key; give it in the environment, not here." hidden:""`
 	SecretKeyFile string `name:"s3-secret-key-file" env:"PDFMILL_S3_SECRET_KEY_FILE" type:"path" placeholder:"FILE" help:"File with the S3 secret key; read again when it changes."`
+	STS           string `name:"s3-sts" env:"PDFMILL_S3_STS" placeholder:"URL" help:"Where temporary credentials are asked for (STS), and renewed before they end: with the access key (AssumeRole; MinIO's own endpoint offers it), or with a web identity, for which AWS' is the default."`
+	Role          string `name:"s3-role" env:"PDFMILL_S3_ROLE" placeholder:"ARN" help:"Role to assume there with the access key; MinIO needs none: what its user may do, they may."`
 	Region        string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" help:"S3 region."`
 	Style         string `name:"s3-style" env:"PDFMILL_S3_STYLE" enum:"auto,path,virtual" default:"auto" help:"Buckets in the path or in the host name of URLs; auto: in the host name at AWS only."`
 	CA            string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" help:"Certificates (PEM) that the store's must lead to, read again for each connection; default: the system's."`
@@ -49,6 +51,12 @@ func (c Config) check() (*url.URL, error) {
 	if c.AccessKey == "" && (c.SecretKey != "" || c.SecretKeyFile != "") {
 		faults = append(faults, errors.New("an S3 secret key without s3-access-key"))
 	}
+	if sts, err := url.Parse(c.STS); c.STS != "" && (err != nil || sts.Host == "" || (sts.Scheme != "http" && sts.Scheme != "https")) {
+		faults = append(faults, fmt.Errorf("s3-sts %q is not a URL like https://sts.eu-central-1.amazonaws.com", c.STS))
+	}
+	if c.Role != "" && (c.STS == "" || c.AccessKey == "") {
+		faults = append(faults, errors.New("s3-role without s3-sts, where it is assumed, or without s3-access-key, with which (a web identity's is in AWS_ROLE_ARN)"))
+	}
 	if _, err := c.encryption(); err != nil {
 		faults = append(faults, err)
 	}
@@ -72,18 +80,70 @@ func (c Config) encryption() (encrypt.ServerSide, error) {
 	return nil, fmt.Errorf("s3-sse %q is neither s3 nor kms:KEY", c.SSE)
 }
 
-// credentials are the ones given, or those of where the process runs.
+// credentials are the ones given, those that they get from STS, or those of where the process runs.
 func (c Config) credentials(transport http.RoundTripper) *credentials.Credentials {
+	client := &http.Client{Transport: transport}
+	var own credentials.Provider
 	switch {
 	case c.SecretKeyFile != "":
-		return credentials.New(&secretFile{access: c.AccessKey, path: c.SecretKeyFile})
+		own = &secretFile{access: c.AccessKey, path: c.SecretKeyFile}
 	case c.AccessKey != "":
-		return credentials.NewStaticV4(c.AccessKey, c.SecretKey, "")
+		own = &credentials.Static{Value: credentials.Value{AccessKeyID: c.AccessKey, SecretAccessKey: c.SecretKey, SignerType: credentials.SignatureV4}}
+	default:
+		instance := &credentials.IAM{Client: client}
+		if os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE") != "" {
+			instance.Endpoint = c.STS // for others it is another service's
+		}
+		return credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, instance})
 	}
-	return credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{Client: &http.Client{Transport: transport}},
-	})
+	if c.STS != "" {
+		own = &assumed{with: own, role: credentials.STSAssumeRole{
+			Client: client, STSEndpoint: c.STS, Options: credentials.STSAssumeRoleOptions{RoleARN: c.Role, RoleSessionName: sessionName(c.Role), Location: c.Region},
+		}}
+	}
+	return credentials.New(own)
 }
+
+// sessionName is by which AWS' logs tell who assumed a role; where there is no role there is no name.
+func sessionName(role string) string {
+	if role == "" {
+		return ""
+	}
+	return "pdfmill"
+}
+
+// assumed are temporary credentials, asked for with others. The client asks it under a lock of its own.
+type assumed struct {
+	with credentials.Provider
+	role credentials.STSAssumeRole
+	last credentials.Value
+	due  bool // they could not be renewed when they should have been
+}
+
+// RetrieveWithCredContext implements credentials.Provider.
+func (a *assumed) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	with, err := a.with.RetrieveWithCredContext(cc)
+	if err != nil {
+		return credentials.Value{}, err
+	}
+	a.role.Options.AccessKey, a.role.Options.SecretKey = with.AccessKeyID, with.SecretAccessKey
+	v, err := a.role.RetrieveWithCredContext(cc)
+	a.due = err != nil
+	if err != nil && time.Now().Before(a.last.Expiration) {
+		return a.last, nil // they are renewed well before they end: whoever renews them may be away for a while
+	}
+	if err != nil {
+		return credentials.Value{}, fmt.Errorf("temporary credentials from %s: %w", a.role.STSEndpoint, err)
+	}
+	a.last = v
+	return v, nil
+}
+
+// Retrieve implements credentials.Provider.
+func (a *assumed) Retrieve() (credentials.Value, error) { return a.RetrieveWithCredContext(nil) }
+
+// IsExpired implements credentials.Provider: they end before they are refused, and when what they were asked for with is replaced.
+func (a *assumed) IsExpired() bool { return a.due || a.role.IsExpired() || a.with.IsExpired() }
 
 // secretFile is a secret that may be replaced at any time. The client asks it under a lock of its own.
 type secretFile struct {

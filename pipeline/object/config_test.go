@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,9 +221,113 @@ func TestCredentialsOfTheInstance(t *testing.T) {
 	}
 }
 
+// sts is a token service that gives out numbered credentials, which last for the time given, or is away.
+type sts struct {
+	*httptest.Server
+	lasts atomic.Int64 // a time.Duration
+	away  atomic.Bool
+	asked atomic.Int64
+}
+
+func newSTS(t *testing.T) *sts {
+	t.Helper()
+	s := &sts{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if s.away.Load() {
+			out.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		action := r.FormValue("Action")
+		if action == "AssumeRole" && !strings.Contains(r.Header.Get("Authorization"), "Credential=ours/") || r.FormValue("RoleArn") != "arn:aws:iam::1:role/mill" {
+			out.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = fmt.Fprintf(out, `<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><Credentials><AccessKeyId>temporary-%[2]d</AccessKeyId>`+
+			`<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%[3]s</Expiration></Credentials></%[1]sResult></%[1]sResponse>`,
+			action, s.asked.Add(1), time.Now().Add(time.Duration(s.lasts.Load())).UTC().Format(time.RFC3339Nano))
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// TestTemporaryCredentials are asked for, kept, asked for again when they end or what they were asked for with is replaced, and used to their end while nobody renews them.
+func TestTemporaryCredentials(t *testing.T) {
+	const role = "arn:aws:iam::1:role/mill"
+	w, from := newWire(t), newSTS(t)
+	from.lasts.Store(int64(time.Hour))
+	file := filepath.Join(t.TempDir(), "secret")
+	replace := func(at time.Time) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(file, []byte("s\n"), 0o600), os.Chtimes(file, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(time.Now())
+	client := func(c Config) *S3 {
+		t.Helper()
+		c.Endpoint, c.Region, c.STS = w.URL, "us-east-1", from.URL
+		s, err := NewS3(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	s := client(Config{AccessKey: "ours", SecretKeyFile: file, Role: role})
+	signedBy := func(want string) {
+		t.Helper()
+		mustPut(t, s)
+		if h := w.last().Header; !strings.Contains(h.Get("Authorization"), "Credential="+want+"/") || h.Get("X-Amz-Security-Token") != "t" {
+			t.Errorf("signed %q, want by %s", h.Get("Authorization"), want)
+		}
+	}
+	signedBy("temporary-1")
+	signedBy("temporary-1")
+	from.lasts.Store(int64(-time.Second))
+	replace(time.Now().Add(-time.Minute))
+	signedBy("temporary-2")
+	from.lasts.Store(int64(time.Hour))
+	signedBy("temporary-3")
+	from.away.Store(true)
+	replace(time.Now().Add(-2 * time.Minute))
+	signedBy("temporary-3")
+	from.away.Store(false)
+	signedBy("temporary-4")
+
+	refused := client(Config{AccessKey: "another", SecretKey: "s", Role: role})
+	if _, err := PutBytes(t.Context(), refused, "inbox", "a.pdf", []byte("x"), Put{}); err == nil || !strings.Contains(err.Error(), from.URL) {
+		t.Errorf("STS refuses: %v", err)
+	}
+}
+
+// TestWebIdentity is exchanged where s3-sts says.
+func TestWebIdentity(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"} {
+		t.Setenv(name, "")
+	}
+	dir := t.TempDir()
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "none"))
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", filepath.Join(dir, "token"))
+	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/mill")
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("a.jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, from := newWire(t), newSTS(t)
+	from.lasts.Store(int64(time.Hour))
+	s, err := NewS3(Config{Endpoint: w.URL, Region: "us-east-1", STS: from.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustPut(t, s)
+	if h := w.last().Header; !strings.Contains(h.Get("Authorization"), "Credential=temporary-1/") {
+		t.Errorf("signed %q", h.Get("Authorization"))
+	}
+}
+
 func TestConfigJoinsItsFaults(t *testing.T) {
-	_, err := NewS3(Config{Endpoint: "here", Style: "sideways", SecretKey: "hidden", SecretKeyFile: "f", SSE: "rot13"})
-	for _, want := range []string{"endpoint", "s3-style", "s3-secret-key-file", "s3-access-key", "s3-sse"} {
+	_, err := NewS3(Config{Endpoint: "here", Style: "sideways", SecretKey: "hidden", SecretKeyFile: "f", SSE: "rot13", STS: "there", Role: "arn"})
+	for _, want := range []string{"endpoint", "s3-style", "s3-secret-key-file", "s3-access-key", "s3-sse", "s3-sts", "s3-role"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not speak of %s", err, want)
 		}

@@ -171,7 +171,9 @@ func (s *sweep) ranges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		live[q.Work.ID] = true
+		if jobs[q.Work.ID] != nil { // the queue may be much longer than what is old
+			live[q.Work.ID] = true
+		}
 	}
 	for id, j := range jobs {
 		if live[id] {
@@ -228,8 +230,13 @@ var errLost = errors.New("sweep sources: the lease was lost (the next sweep goes
 // take takes away those of the old sources that are not needed, as long as mine says so.
 func (s *sweep) take(ctx context.Context, old map[string]object.Info, mine func() bool) error {
 	needed := map[string]bool{}
+	need := func(sha string) {
+		if _, is := old[sha]; is { // what is named may be much more than what is old
+			needed[sha] = true
+		}
+	}
 	// A job passes between queue and dead letters, so the dead are asked before and after; one that was replayed a moment ago counts as well.
-	if err := s.deadNeed(ctx, needed); err != nil {
+	if err := s.deadNeed(ctx, need); err != nil {
 		return err
 	}
 	sizes := map[int64]bool{}
@@ -240,9 +247,9 @@ func (s *sweep) take(ctx context.Context, old map[string]object.Info, mine func(
 		if q.Work.Source.SHA256 == "" {
 			sizes[q.Work.Source.Size] = true // not read yet: it may be any of this size
 		}
-		needed[q.Work.Source.SHA256] = true
+		need(q.Work.Source.SHA256)
 	}
-	if err := s.deadNeed(ctx, needed); err != nil {
+	if err := s.deadNeed(ctx, need); err != nil {
 		return err
 	}
 	for sha, o := range old {
@@ -269,13 +276,13 @@ func (s *sweep) take(ctx context.Context, old map[string]object.Info, mine func(
 	return nil
 }
 
-func (s *sweep) deadNeed(ctx context.Context, needed map[string]bool) error {
+func (s *sweep) deadNeed(ctx context.Context, need func(sha string)) error {
 	for e, err := range s.dead.List(ctx, deadletter.Filter{Replayed: true}) {
 		if err != nil {
 			return err
 		}
 		if !e.Replayed || s.now.Sub(e.ReplayedAt) < s.minAge {
-			needed[e.Job.Source.SHA256] = true
+			need(e.Job.Source.SHA256)
 		}
 	}
 	return nil
