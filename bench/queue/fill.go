@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
@@ -19,10 +22,12 @@ import (
 // engine by whose name the ranges wait: it converts nothing, so that what is measured is the queue.
 const engine = job.EngineNull
 
-// publishers publish side by side, batch outputs each at a time.
+// publishers publish side by side, a portion each at a time; onTheWay bounds what is not acknowledged yet.
 const (
-	publishers = 4
-	batch      = 500
+	publishers = 3
+	portion    = 2000
+	onTheWay   = 8000
+	ackIn      = time.Minute
 )
 
 // span are the pages of a range.
@@ -45,37 +50,67 @@ func (r *rig) numbered(n int, lane string) stage.Output {
 	return stage.Output{Subject: m.Subject(), ID: m.MessageID(), Body: m}
 }
 
-// publish publishes until it succeeds: a server that has too little of the machine may answer too late, and ids make each message count once.
-func (r *rig) publish(ctx context.Context, outputs []stage.Output) error {
-	for {
-		err := r.broker.Publish(ctx, outputs...)
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-// fill publishes ranges [from, to) into the bulk lane, in atomic batches as the validator does.
+// fill publishes ranges [from, to) into the bulk lane, many on their way at once. What times out is published again: its id makes it count once.
 func (r *rig) fill(ctx context.Context, from, to int) error {
+	conn, err := nats.Connect("nats://"+r.natsAddr, nats.UserInfo("pdfmill", r.secret), nats.MaxReconnects(-1))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(onTheWay), jetstream.WithPublishAsyncTimeout(ackIn))
+	if err != nil {
+		return err
+	}
+	var group errgroup.Group
 	var next atomic.Int64
 	next.Store(int64(from))
-	group, ctx := errgroup.WithContext(ctx)
 	for range publishers {
 		group.Go(func() error {
 			for {
-				first := int(next.Add(batch)) - batch
+				first := int(next.Add(portion)) - portion
 				if first >= to {
 					return nil
 				}
-				outputs := make([]stage.Output, 0, batch)
-				for n := first; n < min(first+batch, to); n++ {
-					outputs = append(outputs, r.numbered(n, job.LaneBulk))
-				}
-				if err := r.publish(ctx, outputs); err != nil {
+				if err := r.portion(ctx, js, first, min(first+portion, to)); err != nil {
 					return err
 				}
 			}
 		})
 	}
 	return group.Wait()
+}
+
+// portion publishes some ranges and returns when all are stored.
+func (r *rig) portion(ctx context.Context, js jetstream.JetStream, from, to int) error {
+	for {
+		acks := make([]jetstream.PubAckFuture, 0, to-from)
+		for n := from; n < to; n++ {
+			o := r.numbered(n, job.LaneBulk)
+			data, err := json.Marshal(o.Body)
+			if err != nil {
+				return err
+			}
+			ack, err := js.PublishMsgAsync(&nats.Msg{Subject: o.Subject, Header: nats.Header{jetstream.MsgIDHeader: {o.ID}}, Data: data}, jetstream.WithStallWait(ackIn))
+			if err != nil {
+				return err
+			}
+			acks = append(acks, ack)
+		}
+		late := 0
+		for _, ack := range acks {
+			select {
+			case <-ack.Ok():
+			case err := <-ack.Err():
+				if !errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
+					return err
+				}
+				late++
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if late == 0 {
+			return nil
+		}
+	}
 }

@@ -139,7 +139,7 @@ func (r *rig) batches(ctx context.Context, l *level) (err error) {
 			outputs = append(outputs, r.numbered(r.filled, job.LaneBulk))
 			r.filled++
 		}
-		return r.publish(ctx, outputs)
+		return r.broker.Publish(ctx, outputs...)
 	})
 	return err
 }

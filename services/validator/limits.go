@@ -67,6 +67,9 @@ func (l Limits) Validate() error {
 		}
 	}
 	const most = 4 << 30 // what WebAssembly can address
+	if l.MaxBytes >= most {
+		faults = append(faults, fmt.Errorf("max-bytes is %d: PDFium can't read a document of 4 GiB or more", l.MaxBytes))
+	}
 	if l.MaxMemory < 32<<20 || l.MaxMemory > most {
 		faults = append(faults, fmt.Errorf("inspect-memory is %d bytes: PDFium needs 32 MiB and can't use more than 4 GiB", l.MaxMemory))
 	}
