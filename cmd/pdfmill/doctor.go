@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"text/tabwriter"
+	"time"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/doctor"
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
@@ -87,7 +88,7 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 	checks := []doctor.Check{
 		doctor.Python(c.Python),
 		doctor.Engines(func(ctx context.Context) (string, error) {
-			env, err := c.ensure(ctx, "", false, std.err, log)
+			env, err := c.ensure(ctx, "", time.Time{}, std.err, log)
 			if err != nil {
 				return "", err
 			}

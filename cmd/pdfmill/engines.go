@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
@@ -30,13 +31,13 @@ type environment struct {
 	Python string `env:"PDFMILL_PYTHON" placeholder:"FILE" help:"Python interpreter to build the environment with. Default: python3 from PATH."`
 }
 
-// ensure returns the environment, made if need be, with each step told to notices.
-func (e environment) ensure(ctx context.Context, extra string, repair bool, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
+// ensure returns the environment, made if need be, or if it was made before it was suspected, with each step told to notices.
+func (e environment) ensure(ctx context.Context, extra string, suspect time.Time, notices io.Writer, log *slog.Logger) (pyenv.Env, error) {
 	cache, err := config.CacheDir(e.Cache)
 	if err != nil {
 		return pyenv.Env{}, err
 	}
-	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Repair: repair, Log: log, Progress: preparing(notices)})
+	return pyenv.Ensure(ctx, pyenv.Config{Dir: cache, Python: e.Python, Extra: extra, Suspect: suspect, Log: log, Progress: preparing(notices)})
 }
 
 // missing says why an extra is not installed; "": it is.

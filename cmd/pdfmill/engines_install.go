@@ -25,7 +25,7 @@ type enginesInstall struct {
 	VLM     string `name:"vlm" enum:"vllm,llamacpp,none" default:"vllm" help:"Who will serve marker 2.x's vision language model here, which decides on its weights: vllm, llamacpp, or none (it runs elsewhere, or not at all)."`
 	Weights bool   `default:"true" negatable:"" help:"Fetch weights too."`
 	Offline bool   `xor:"how" help:"Don't touch the network: only see whether everything is there, and whole."`
-	Repair  bool   `xor:"how" help:"Make the Python environment anew: something in it is broken. Weights are kept."`
+	Repair  bool   `xor:"how" help:"Make the Python environment anew: something in it is broken. Its packages are fetched again, weights are kept."`
 }
 
 // Help implements kong's help provider.
@@ -68,7 +68,11 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 		return failure.New(failure.EngineMissing, "install offline", entry.Name, errors.New(why)).
 			WithHint("install it where there is a network, and copy the cache folder from there")
 	}
-	env, err := c.ensure(ctx, entry.Extra, c.Repair, std.err, g.logger(std.err, slog.LevelError))
+	var suspect time.Time
+	if c.Repair {
+		suspect = time.Now()
+	}
+	env, err := c.ensure(ctx, entry.Extra, suspect, std.err, g.logger(std.err, slog.LevelError))
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,7 @@ func (e environment) each(ctx context.Context, notices io.Writer, log *slog.Logg
 		if entry.Extra != "" && e.missing(entry.Extra) != "" {
 			continue
 		}
-		env, err := e.ensure(ctx, entry.Extra, false, notices, log)
+		env, err := e.ensure(ctx, entry.Extra, time.Time{}, notices, log)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -38,6 +39,9 @@ type engine struct {
 
 // repairAfter is how many starts in a row must end without a word before the Python environment is suspected and built anew.
 const repairAfter = 2
+
+// freshFor is how long after a build another one would only give the same.
+const freshFor = 10 * time.Minute
 
 func newEngine(
 	name string, c Config, cache string, s *schedule.Scheduler, gpus []devices.Reading, groups *cgroup.Tree, log *slog.Logger,
@@ -92,8 +96,9 @@ func build(ctx context.Context, name string, c Config, cache string, l supervise
 
 // install returns an engine's Python environment, made if need be. Those of marker and ocr are never made by themselves.
 func install(ctx context.Context, name string, c Config, cache string, l supervise.Launch, log *slog.Logger) (pyenv.Env, error) {
-	wanted := pyenv.Config{
-		Dir: cache, Python: c.Python, Repair: l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello), Progress: c.Install, Log: log,
+	wanted := pyenv.Config{Dir: cache, Python: c.Python, Progress: c.Install, Log: log}
+	if l.Failures >= repairAfter && errors.Is(l.Last, supervise.ErrNoHello) {
+		wanted.Suspect = time.Now().Add(-freshFor)
 	}
 	var err error
 	if wanted.Extra, err = c.extra(name, wanted); err != nil {

@@ -24,15 +24,14 @@ const (
 	StepVerifying  = "verifying"  // the runner is asked for its engines
 )
 
-// freshFor is how long after a build another one would only give the same.
-const freshFor = 10 * time.Minute
-
 // Config says what to build, and where. Only Dir is needed.
 type Config struct {
 	Dir    string // absolute; holds one folder for each version of the runner
 	Python string // interpreter to build from; "" is python3 on PATH
 	Extra  string // optional part of the runner, such as "marker"; an environment has one, as they exclude each other
-	Repair bool   // build anew, unless that was just done: somebody has reason to think the environment is broken
+
+	// Suspect is when somebody had reason to think the environment broken: what was built before is built anew. Zero: nobody had.
+	Suspect time.Time
 
 	Progress func(step, detail string) // may be nil
 	Log      *slog.Logger              // nil: silent
@@ -106,7 +105,7 @@ func Missing(c Config) string {
 // ctx has ended, its error without a class.
 func Ensure(ctx context.Context, c Config) (Env, error) {
 	b := newBuild(c.withDefaults())
-	if !c.Repair && b.whole() {
+	if s, ok := b.whole(); ok && !s.BuiltAt.Before(c.Suspect) {
 		return b.env(), nil
 	}
 	env, err := b.locked(ctx)
@@ -156,9 +155,9 @@ func (b *build) stamp() (stamp, bool) {
 }
 
 // whole reports whether the environment is complete, of this hash and of the interpreter that is asked for, which is still the one it was built from.
-func (b *build) whole() bool {
+func (b *build) whole() (stamp, bool) {
 	s, ok := b.stamp()
-	return ok && s.Hash == b.hash && s.Python == b.Config.Python && s.changed(b.python) == ""
+	return s, ok && s.Hash == b.hash && s.Python == b.Config.Python && s.changed(b.python) == ""
 }
 
 // locked builds unless somebody else has while we waited for the lock.
@@ -171,8 +170,8 @@ func (b *build) locked(ctx context.Context) (Env, error) {
 		return Env{}, b.failed("lock", err, "")
 	}
 	defer done()
-	if b.whole() {
-		if s, _ := b.stamp(); !b.Repair || time.Since(s.BuiltAt) < freshFor {
+	if s, ok := b.whole(); ok {
+		if !s.BuiltAt.Before(b.Suspect) {
 			return b.env(), nil
 		}
 		b.Log.Warn("the runner's environment is suspected and built anew", "dir", b.dir)

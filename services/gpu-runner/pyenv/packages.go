@@ -48,7 +48,7 @@ func (p *packages) ensure(ctx context.Context) (string, error) {
 		return "", p.failed("lock", err, "")
 	}
 	defer done()
-	if s, ok := p.read(); ok && (!p.Repair || time.Since(s.BuiltAt) < freshFor) {
+	if s, ok := p.read(); ok && !s.BuiltAt.Before(p.Suspect) {
 		return p.site(ctx)
 	}
 	base, err := p.interpreter(ctx)
@@ -92,7 +92,11 @@ func (p *packages) create(ctx context.Context, base string) (install []string, e
 		if output, err := p.run(ctx, StepCreating, uv, "venv", "--quiet", "--python", base, p.dir); err != nil {
 			return nil, p.failed("create", err, output)
 		}
-		return []string{uv, "pip", "install", "--python", p.python()}, nil
+		install = []string{uv, "pip", "install", "--python", p.python()}
+		if !p.Suspect.IsZero() {
+			install = append(install, "--refresh") // its cache has the same files, by hard links, with the same damage
+		}
+		return install, nil
 	}
 	if output, err := p.run(ctx, StepCreating, base, "-m", "venv", "--without-pip", p.dir); err != nil {
 		return nil, p.failed("create", err, output)

@@ -2,7 +2,6 @@ package pyenv
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -86,15 +85,7 @@ func TestEnsureBuildsWhatIsBrokenAnew(t *testing.T) {
 		"stamp cut off":       func() { write(t, stampFile, `{"hash":`) },
 		"interpreter missing": func() { remove(t, env.Python) },
 		"base Python gone":    func() { remove(t, env.Python); link(t, "/nonexistent/python3", env.Python) },
-		"asked for": func() {
-			var s stamp
-			raw, _ := os.ReadFile(stampFile)
-			_ = json.Unmarshal(raw, &s)
-			s.BuiltAt = s.BuiltAt.Add(-time.Hour)
-			raw, _ = json.Marshal(s)
-			write(t, stampFile, string(raw))
-			c.Repair = true
-		},
+		"suspected":           func() { c.Suspect = time.Now() },
 	} {
 		mark := filepath.Join(dir, "mark")
 		write(t, mark, "")
@@ -106,16 +97,14 @@ func TestEnsureBuildsWhatIsBrokenAnew(t *testing.T) {
 		if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: it wasn't built anew (%v)", name, err)
 		}
-		c.Repair = false
 	}
 	mark := filepath.Join(dir, "mark")
 	write(t, mark, "")
-	c.Repair = true
 	if _, err := Ensure(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(mark); err != nil {
-		t.Errorf("a fresh environment was built again, which can't help: %v", err)
+		t.Errorf("what was built since it was suspected is built again, which can't help: %v", err)
 	}
 }
 
