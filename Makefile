@@ -45,6 +45,7 @@ test-python: $(VENV)/.ready
 
 # Marker's real code, both generations, each in the environment that `pdfmill engines install` makes; their weights are stand-ins (tiny, random, or
 # servers that answer the wire formats), named so in runner-py/tests/real_marker. Some 5 GB each; uv, when there, lets them share what they have in common.
+# Both generations' tests of the runner go side by side, and the pipeline's tests three at a time, which takes some 6 GB of memory.
 MARKERS ?= marker marker1
 UV := $(CACHE)/uv-bin
 $(UV)/uv: # alone in its folder: the Python beside it must not become everybody's
@@ -58,10 +59,18 @@ $(CACHE)/pytest/.ready: runner-py/requirements-dev.txt
 test-marker: build $(UV)/uv $(CACHE)/pytest/.ready
 	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; for name in $(MARKERS); do \
 	  bin/pdfmill engines install $$name --yes --no-weights >/dev/null || exit 1; \
+	done; running= failed=; \
+	for name in $(MARKERS); do \
 	  python=$$(bin/pdfmill engines install $$name --yes --no-weights --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
-	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_marker) || exit 1; \
-	done
-	PDFMILL_MARKERS="$(MARKERS)" PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags marker -timeout 60m ./e2e/marker
+	  (cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest exec $$python -m pytest -q -p no:cacheprovider tests/real_marker) >$(CACHE)/pytest/$$name.log 2>&1 & \
+	  running="$$running $$name=$$!"; \
+	done; \
+	for one in $$running; do \
+	  wait $${one#*=} || failed="$$failed $${one%=*}"; \
+	  echo "$${one%=*}:"; cat $(CACHE)/pytest/$${one%=*}.log; \
+	done; \
+	[ -z "$$failed" ] || { echo "these failed:$$failed"; exit 1; }
+	PDFMILL_MARKERS="$(MARKERS)" PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags marker -timeout 60m -parallel 3 ./e2e/marker
 
 # What a process holds after 200 conversions, instead of 12.
 test-marker-long:

@@ -27,16 +27,20 @@ const patience = 10 * time.Minute
 const standIns = "../../runner-py/tests/real_marker"
 
 // each runs a test for each generation that PDFMILL_MARKERS names ("marker" is 2.x, "marker1" is 1.10.x): both, unless it is set. A test that is about some only
-// says which.
+// says which. Tests run side by side, as many as -parallel says: they mostly wait, each in a plant of its own.
 func each(t *testing.T, test func(t *testing.T, p *plant), about ...string) {
 	t.Helper()
+	t.Parallel()
 	names := os.Getenv("PDFMILL_MARKERS")
 	if names == "" {
 		names = "marker marker1"
 	}
 	for name := range strings.FieldsSeq(names) {
 		if len(about) == 0 || slices.Contains(about, name) {
-			t.Run(name, func(t *testing.T) { test(t, newPlant(t, name)) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, newPlant(t, name))
+			})
 		}
 	}
 }
@@ -154,11 +158,7 @@ func (p *plant) await(awaited string, done func() bool) {
 // up starts the pipeline.
 func (p *plant) up(more ...string) *rig.Pipeline {
 	p.t.Helper()
-	for _, variable := range p.env {
-		name, value, _ := strings.Cut(variable, "=")
-		p.t.Setenv(name, value)
-	}
-	return rig.UpWithin(p.t, patience, p.t.TempDir(), more...)
+	return rig.UpWithin(p.t, patience, p.env, p.t.TempDir(), more...)
 }
 
 // submitted is a document on its way.

@@ -8,6 +8,7 @@ stand-in too, see llama_server.py.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -32,9 +33,15 @@ VLM = {"surya-ocr-2-gguf": ("surya-2.gguf", "surya-2-mmproj.gguf")}
 
 
 def write(folder: Path) -> None:
-    """Write the folder; one that is complete is left as it is."""
-    if (folder / "complete").is_file():
-        return
+    """Write the folder; one that is complete is left as it is. Whoever wants the same one meanwhile waits."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").is_file():
+            _write(folder)
+
+
+def _write(folder: Path) -> None:
     made = folder / "made"
     if GENERATION == 1:
         tiny1.write(made)
