@@ -86,6 +86,7 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 	}
 	log := g.logger(std.err, slog.LevelError)
 	checks := []doctor.Check{
+		doctor.System(),
 		doctor.Python(c.Python),
 		doctor.Engines(func(ctx context.Context) (string, error) {
 			env, err := c.ensure(ctx, "", time.Time{}, std.err, log)

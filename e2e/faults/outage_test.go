@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -90,22 +89,6 @@ func TestServersAway(t *testing.T) {
 		v := c.verify(fmt.Sprintf("servers away %s each, then frozen, %s", outage(), withReplicas(replicas)))
 		if want := v.Sources / 5; v.Failed != want {
 			t.Errorf("%d documents failed, want only the %d that are no PDF", v.Failed, want)
-		}
-	})
-}
-
-// small puts a small file system of its own under a folder until the test ends.
-func small(t *testing.T, dir, size string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatalf("mount a small file system on %s: %v (this test needs the rights to)", dir, err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
 		}
 	})
 }

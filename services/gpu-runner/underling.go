@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
@@ -121,7 +120,7 @@ func (u *underling) runs(ctx context.Context, python, scratch string) (*unprivil
 		}
 		cmd := exec.CommandContext(ctx, python, args...)
 		cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH")}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: u.user.Credential()}
+		cmd.SysProcAttr = unprivileged.Child(u.user)
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		if err = cmd.Run(); ctx.Err() != nil {

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,32 +123,6 @@ func (g *Group) limit() error {
 		}
 	}
 	return nil
-}
-
-// Start starts a command that is in the group from its first instruction. The goroutine must be locked to its thread, which version 1 takes into the group for
-// as long as that lasts: a child begins where the thread is that starts it.
-func (g *Group) Start(cmd *exec.Cmd) error {
-	switch {
-	case g == nil:
-		return cmd.Start()
-	case g.tree.home != "":
-		thread := strconv.Itoa(unix.Gettid())
-		if err := write(filepath.Join(g.dir, "tasks"), thread); err != nil {
-			return fmt.Errorf("enter a control group: %w", err)
-		}
-		started := cmd.Start()
-		if err := write(filepath.Join(g.tree.home, "tasks"), thread); err != nil && started == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			return fmt.Errorf("leave a control group: %w", err)
-		}
-		return started
-	}
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(g.folder.Fd())
-	return cmd.Start()
 }
 
 // OutOfMemory reports whether the kernel has killed a process of the group for memory, and the bound that it had reached; 0: it was not the group that had too

@@ -115,6 +115,9 @@ func (t *Tree) prepare() error {
 // ownGroup is the path of this process's group in the hierarchy of a controller of version 1; "" names version 2.
 func ownGroup(membership, controller string) (string, error) {
 	raw, err := os.ReadFile(membership)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", ErrNotDelegated // the kernel knows no control groups
+	}
 	if err != nil {
 		return "", err
 	}

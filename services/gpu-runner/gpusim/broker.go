@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 )
 
@@ -146,18 +144,4 @@ func (b *Broker) serve(conn *net.UnixConn) {
 	delete(b.conns, conn)
 	b.mu.Unlock()
 	p.end()
-}
-
-// peer is the pid at the other end.
-func peer(conn *net.UnixConn) (pid int) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if c, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil { //nolint:gosec // a descriptor is small
-			pid = int(c.Pid)
-		}
-	})
-	return pid
 }

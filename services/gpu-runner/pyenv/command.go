@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 // passed are the variables of our own environment that an installer sees, by the beginning of the name: where the user's packages come from is
@@ -44,7 +46,7 @@ const outputBytes = 16 << 10
 // run runs a command to its end and returns the end of its output. When ctx ends, its whole process group is killed; the same happens to the
 // command itself when this process dies. Its lines go to Progress under step, if there is one.
 func (b *build) run(ctx context.Context, step string, argv ...string) (string, error) {
-	runtime.LockOSThread() // Pdeathsig is about the thread that starts the command
+	runtime.LockOSThread() // to the end of which the command's is tied
 	defer runtime.UnlockOSThread()
 	out := &lines{each: func(line string) {
 		if step != "" {
@@ -54,7 +56,7 @@ func (b *build) run(ctx context.Context, step string, argv ...string) (string, e
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = b.Dir, Environment()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = unprivileged.Child(nil)
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()

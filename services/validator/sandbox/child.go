@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
 const startWait = 3 * time.Minute // a first start compiles PDFium: 3 s on two idle cores, much more on busy ones
@@ -43,7 +44,7 @@ func (p *Pool) start(ctx context.Context) (*child, error) {
 	cmd := exec.Command(p.config.Command[0], p.config.Command[1:]...) //nolint:noctx // it serves many documents: killed by kill
 	cmd.Env = []string{"GOMEMLIMIT=256MiB", "GOMAXPROCS=2"}
 	cmd.Dir = "/"
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = unprivileged.Child(nil) // it becomes the user itself, once PDFium is compiled
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, unavailable(err)

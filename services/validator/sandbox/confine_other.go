@@ -2,10 +2,5 @@
 
 package sandbox
 
-import "time"
-
-// confine does nothing here: the parent's deadline and the sandbox's own bound remain.
-func confine(int64) error { return nil }
-
-// allowCPU does nothing here: the parent's deadline remains.
-func allowCPU(time.Duration) error { return nil }
+// boundSpace adds nothing: macOS takes a bound on address space and does not keep it. The sandbox's own bound remains.
+func boundSpace(map[int]uint64, int64) error { return nil }

@@ -34,7 +34,7 @@ func TestTheControlGroupsLimitCounts(t *testing.T) {
 		for file, text := range c.group {
 			write(t, filepath.Join(dir, "cgroup", file), text)
 		}
-		h := &Host{proc: filepath.Join(dir, "proc"), cgroup: filepath.Join(dir, "cgroup")}
+		h := &Host{source: source{proc: filepath.Join(dir, "proc"), cgroup: filepath.Join(dir, "cgroup")}}
 		list, err := h.Read(t.Context())
 		if err != nil || list[0].Total != c.total || list[0].Used != c.used {
 			t.Errorf("%s: %+v, %v", name, list, err)
