@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/rights"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
@@ -23,16 +24,17 @@ type topologyCommand struct {
 
 // installation is what differs between servers.
 type installation struct {
-	Replicas    int      `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
-	MaxQueued   int64    `name:"max-queued" env:"PDFMILL_MAX_QUEUED" default:"1000000" placeholder:"N" group:"This installation:" help:"Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest (${default})."`
-	EventsBytes int64    `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
-	Engines     []string `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default}); with what documents may need of who serves them: marker,marker@region=eu."`
-	Tenants     string   `env:"PDFMILL_TENANTS" type:"path" placeholder:"FILE" group:"This installation:" help:"JSON file that declares the tenants, all of them: sources, and quotas a day (docs/tenants.md). Default: those that were applied before stay."`
+	Replicas    int           `env:"PDFMILL_REPLICAS" default:"1" placeholder:"N" group:"This installation:" help:"Replicas of each stream: 3 in a cluster of three servers or more (${default})."`
+	MaxQueued   int64         `name:"max-queued" env:"PDFMILL_MAX_QUEUED" default:"1000000" placeholder:"N" group:"This installation:" help:"Messages that wait at most for each stage, engine and lane; then whoever would add one waits, back to ingest (${default})."`
+	EventsBytes int64         `name:"events-max-bytes" env:"PDFMILL_EVENTS_MAX_BYTES" default:"8589934592" placeholder:"BYTES" group:"This installation:" help:"Bound of the events that subscribers can catch up on, beside 30 days; the oldest go (${default})."`
+	StatusAge   time.Duration `name:"status-max-age" env:"PDFMILL_STATUS_MAX_AGE" default:"720h" placeholder:"TIME" group:"This installation:" help:"How long the status of a job is kept after its last change; NATS servers need 250 to 550 bytes of memory for each (${default})."`
+	Engines     []string      `env:"PDFMILL_ENGINES" default:"text,marker" placeholder:"NAME" group:"This installation:" help:"Engines that gpu-runners serve (${default}); with what documents may need of who serves them: marker,marker@region=eu."`
+	Tenants     string        `env:"PDFMILL_TENANTS" type:"path" placeholder:"FILE" group:"This installation:" help:"JSON file that declares the tenants, all of them: sources, and quotas a day (docs/tenants.md). Default: those that were applied before stay."`
 }
 
 // topology is the declaration; reading the tenants' file can fail.
 func (i installation) topology() (jet.Topology, error) {
-	t := jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, Engines: i.routes()}
+	t := jet.Topology{Replicas: i.Replicas, MaxQueued: i.MaxQueued, EventsMaxBytes: i.EventsBytes, StatusMaxAge: i.StatusAge, Engines: i.routes()}
 	if i.Tenants == "" {
 		return t, nil
 	}
@@ -56,6 +58,9 @@ func (i installation) Validate() error {
 	}
 	if _, err := job.ParseRoutes(i.Engines); err != nil {
 		return fmt.Errorf("--engines: %w", err)
+	}
+	if i.StatusAge < time.Minute {
+		return fmt.Errorf("--status-max-age %s: the status of what goes on now has to outlast it: a minute at least", i.StatusAge)
 	}
 	if i.MaxQueued < 1 {
 		return fmt.Errorf("--max-queued %d: at least one message must be able to wait", i.MaxQueued)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -18,6 +19,8 @@ type Topology struct {
 	MaxQueued int64 `json:"max_queued,omitempty"`
 	// EventsMaxBytes bounds what subscribers can catch up on, 0: EventsMaxBytes of this package.
 	EventsMaxBytes int64 `json:"events_max_bytes,omitempty"`
+	// StatusMaxAge is how long the status of a job is kept after its last change, 0: StatusMaxAge of this package. Servers hold every key in memory.
+	StatusMaxAge time.Duration `json:"status_max_age,omitempty"`
 	// Engines whose consumers are declared; without any no consumer is, and services make their own.
 	Engines []string `json:"engines,omitempty"`
 	// Tenants of this installation; nil: leave those that are declared alone.
@@ -36,6 +39,9 @@ type Declaration struct {
 func (t Topology) Declare() Declaration {
 	d := Declaration{Consumers: map[string][]jetstream.ConsumerConfig{}}
 	for _, kv := range KeyValues(t.Replicas) {
+		if kv.Bucket == KVJobs && t.StatusMaxAge > 0 {
+			kv.TTL = t.StatusMaxAge
+		}
 		d.Streams = append(d.Streams, keyValueStream(kv))
 	}
 	all := Streams(t.Replicas)
@@ -205,8 +211,13 @@ func apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
 		if have, err := js.Stream(ctx, s.Name); err == nil {
 			is := have.CachedInfo().Config
 			want.Streams[i].Replicas = max(is.Replicas, replicas)
-			if s.Name == StreamJobs {
-				want.Streams[i].MaxMsgsPerSubject = is.MaxMsgsPerSubject // whoever set a bound meant it
+			switch s.Name { // whoever set a bound meant it
+			case StreamJobs:
+				want.Streams[i].MaxMsgsPerSubject = is.MaxMsgsPerSubject
+			case StreamEvents:
+				want.Streams[i].MaxBytes = is.MaxBytes
+			case "KV_" + KVJobs:
+				want.Streams[i].MaxAge = is.MaxAge
 			}
 		}
 	}

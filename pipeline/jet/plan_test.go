@@ -103,6 +103,28 @@ func make64() []byte {
 	return []byte("0123456789012345678901234567890123456789012345678901234567890123")
 }
 
+// TestBoundsOfAnInstallationStay: what an operator declares is made, and a service that starts with the table's own values leaves it as it is.
+func TestBoundsOfAnInstallationStay(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	want := jet.Topology{Replicas: 1, MaxQueued: 77, EventsMaxBytes: 1 << 30, StatusMaxAge: 3 * time.Hour}
+	if err := b.Execute(t.Context(), mustDiff(t, b, want), false); err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.JS().Stream(t.Context(), "KV_"+jet.KVJobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := s.CachedInfo().Config.MaxAge; age != want.StatusMaxAge {
+		t.Errorf("the status is kept for %s", age)
+	}
+	if err := b.Apply(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if p := mustDiff(t, b, want); len(p.Changes) > 0 {
+		t.Errorf("a service that starts has changed %+v", p.Changes)
+	}
+}
+
 // TestApplyLeavesOthersAlone: what a later version made, a bound on the queue, and more replicas are not for a starting service to change.
 func TestApplyLeavesOthersAlone(t *testing.T) {
 	b, _ := pipelinetest.NATS(t)
