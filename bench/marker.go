@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,12 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
-
-//go:embed marker/server.py
-var markerServer []byte
 
 // rivals are marker's own command and server, and pdfmill with the engine marker: the same PDFs, the same settings (one block of text a page, no recognition, no
 // weights), the same number of workers.
@@ -71,7 +63,7 @@ func measureMarker(ctx context.Context, r *rig, result *Result) error {
 	result.Inputs = fmt.Sprintf("%d pages; marker 2.0.0 without models: one block of text a page, no recognition; %d workers; from the start of the process to its end", pages, v.workers)
 	result.Series = []Series{ratio, ours, cli, server, ours.over("pdfmill ÷ server", server)}
 	result.Reached = ratio.median() >= 1
-	for _, fault := range []func(context.Context, *Result) error{v.corrupt, v.killed, v.restarted, v.full} {
+	for _, fault := range []func(context.Context, *Result) error{v.corrupt, v.killed, v.restarted, v.full, v.serverFaults} {
 		if err := fault(ctx, result); err != nil {
 			return err
 		}
@@ -144,9 +136,13 @@ func (v *rivals) environment() []string {
 }
 
 func (v *rivals) start(ctx context.Context, name string, args ...string) (*running, error) {
+	return v.startIn(ctx, v.r.dir, name, args...)
+}
+
+func (v *rivals) startIn(ctx context.Context, dir, name string, args ...string) (*running, error) {
 	p := &running{cmd: exec.CommandContext(ctx, name, args...), ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = v.environment(), &p.said, &p.said
-	p.cmd.Dir = v.r.dir // marker_server makes a folder where it stands
+	p.cmd.Dir = dir
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Cancel = func() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
 	if err := p.cmd.Start(); err != nil {
@@ -206,67 +202,6 @@ func (v *rivals) time(ctx context.Context, in string, start func(context.Context
 		return 0, fmt.Errorf("%d of %d documents: %w\n%s", got, want, p.err, p.said.String())
 	}
 	return seconds, nil
-}
-
-// timeServer starts marker's server and has its clients ask for each document.
-func (v *rivals) timeServer(ctx context.Context, in string) (float64, error) {
-	script := filepath.Join(v.r.dir, "server.py")
-	if err := os.WriteFile(script, markerServer, 0o600); err != nil {
-		return 0, err
-	}
-	const address = "http://127.0.0.1:18971"
-	started := time.Now()
-	p, err := v.start(ctx, v.python, script, v.site, "--port", "18971")
-	if err != nil {
-		return 0, err
-	}
-	defer p.kill()
-	for up := false; !up; {
-		select {
-		case <-p.ended:
-			return 0, fmt.Errorf("marker_server ended: %w\n%s", p.err, p.said.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-		if err != nil {
-			return 0, err
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			up = answer.Body.Close() == nil
-		}
-	}
-	clients, ctx := errgroup.WithContext(ctx)
-	clients.SetLimit(v.workers)
-	for _, file := range papers(in) {
-		clients.Go(func() error { return ask(ctx, address+"/marker", file) })
-	}
-	err = clients.Wait()
-	return time.Since(started).Seconds(), err
-}
-
-func ask(ctx context.Context, address, file string) error {
-	question, err := json.Marshal(map[string]string{"filepath": file})
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(question))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	var told struct {
-		Success bool `json:"success"`
-	}
-	if err = errors.Join(err, json.Unmarshal(text, &told)); err == nil && !told.Success {
-		err = fmt.Errorf("%s: %.300s", file, text)
-	}
-	return err
 }
 
 func papers(dir string) []string {

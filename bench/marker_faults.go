@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,17 +30,26 @@ func (v *rivals) each(result *Result, what string, run func(start func(context.C
 	return nil
 }
 
-// corrupt puts a file that is cut off among good ones.
-func (v *rivals) corrupt(ctx context.Context, result *Result) error {
+// cutOff is the name of a file that is cut off.
+const cutOff = "cut-off.pdf"
+
+// withCutOff makes a folder of three good files and one that is cut off.
+func (v *rivals) withCutOff(ctx context.Context) (string, error) {
 	in, _, err := v.inputs(ctx, 1, 3)
 	if err != nil {
-		return err
+		return "", err
 	}
 	whole, err := os.ReadFile(papers(in)[0])
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(in, "cut-off.pdf"), whole[:len(whole)/10], 0o600); err != nil {
+	return in, os.WriteFile(filepath.Join(in, cutOff), whole[:len(whole)/10], 0o600)
+}
+
+// corrupt puts a file that is cut off among good ones.
+func (v *rivals) corrupt(ctx context.Context, result *Result) error {
+	in, err := v.withCutOff(ctx)
+	if err != nil {
 		return err
 	}
 	return v.each(result, "one of four PDFs is cut off", func(start func(context.Context, string, string, ...string) (*running, error), _ bool) (string, error) {
@@ -196,16 +204,16 @@ func (v *rivals) full(ctx context.Context, result *Result) error {
 	if err != nil {
 		return err
 	}
-	const small = "48k" // a third of what is to be written
 	return v.each(result, "the disk for the output has "+small+"B", func(start func(context.Context, string, string, ...string) (*running, error), _ bool) (string, error) {
 		out := v.r.fresh("out")
 		if err := os.Mkdir(out, 0o700); err != nil {
 			return "", err
 		}
-		if err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size="+small, "tmpfs", out).Run(); err != nil {
-			return "was not tried: mounting a small disk takes root", nil //nolint:nilerr // said in the note
+		unmount, err := mountSmall(ctx, out)
+		if err != nil {
+			return notRoot, nil //nolint:nilerr // said in the note
 		}
-		defer func() { _ = exec.CommandContext(context.WithoutCancel(ctx), "umount", out).Run() }() // the temporary folder goes at the end
+		defer unmount()
 		p, err := start(ctx, in, out)
 		if err != nil {
 			return "", err
