@@ -95,15 +95,16 @@ test-gpu: $(CACHE)/card-site/.ready
 	PDFMILL_CARD_PYTHON=$(CACHE)/card-site/python runner-py/tests/card/run.sh $(CACHE)/card
 
 # The ocr engine with its real models, in the environment that `pdfmill engines install` makes: 400 MB.
-test-ocr: build $(UV)/uv $(CACHE)/pytest/.ready
+test-ocr: build tools $(UV)/uv $(CACHE)/pytest/.ready
 	@export PATH="$(UV):$$PATH" UV_CACHE_DIR="$${UV_CACHE_DIR:-$(CACHE)/uv}"; \
 	python=$$(bin/pdfmill engines install ocr --yes --json 2>/dev/null | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["python"])') || exit 1; \
-	cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_ocr
+	(cd runner-py && PYTHONPATH=src:tests:$(CACHE)/pytest $$python -m pytest -q tests/real_ocr) && \
+	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags ocr -timeout 20m -run TestAutoHasScansRecognised ./e2e
 
 # Versions of the tools are pinned here; `go run` fetches and caches them. The tags are those of tests that run on their own (.golangci.yaml has them too). What nobody
 # here can run must at least compile: macOS.
 lint:
-	@for m in $(MODULES); do (cd $$m && $(GO) vet -tags cluster,upgrade,marker ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags cluster,upgrade,marker ./... && \
+	@for m in $(MODULES); do (cd $$m && $(GO) vet -tags cluster,upgrade,marker,ocr ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags cluster,upgrade,marker,ocr ./... && \
 	  $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run --allow-parallel-runners --config $(CURDIR)/.golangci.yaml ./...) || exit 1; done
 	@for m in $(MODULES); do (cd $$m && GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...) || exit 1; done
 	@test -z "$$($(GO) run mvdan.cc/gofumpt@v0.12.0 -l .)" || { $(GO) run mvdan.cc/gofumpt@v0.12.0 -l .; echo 'run gofumpt -w on these'; exit 1; }

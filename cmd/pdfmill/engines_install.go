@@ -76,9 +76,9 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 	if err != nil {
 		return err
 	}
-	w := c.weights(env)
+	w, verified := c.weights(env), true
 	if c.Offline {
-		err = w.verify(ctx, wanted)
+		verified, err = w.verify(ctx, wanted)
 	} else {
 		err = w.fetch(ctx, wanted, std.err)
 	}
@@ -100,8 +100,11 @@ func (c *enginesInstall) Run(g *globals, std streams) error {
 			return fmt.Errorf("%s is installed, but can't run: %s", entry.Name, e.Reason)
 		}
 		fmt.Fprintf(std.out, "%s is installed: %s\n", entry.Name, env.Dir)
-		if len(wanted) > 0 {
+		switch {
+		case len(wanted) > 0 && verified:
 			fmt.Fprintf(std.out, "its weights are there, and verified: %s\n", w.models)
+		case len(wanted) > 0:
+			fmt.Fprintf(std.out, "its weights are there; nobody knows what they should be like, since not all were fetched by this command: %s\n", w.models)
 		}
 	}
 	return nil

@@ -72,22 +72,24 @@ func (w weights) look(ctx context.Context, wanted []catalogue.Weights, command .
 	return nil, err
 }
 
-// verify reports what is missing or damaged, with every byte looked at.
-func (w weights) verify(ctx context.Context, wanted []catalogue.Weights) error {
+// verify reports what is missing or damaged, with every byte looked at. What somebody put there by hand is there, and can't be verified: whole is false.
+func (w weights) verify(ctx context.Context, wanted []catalogue.Weights) (whole bool, err error) {
 	states, err := w.look(ctx, wanted, "check", "--deep")
 	if err != nil {
-		return err
+		return false, err
 	}
 	var faults []error
+	whole = true
 	for _, s := range states {
+		whole = whole && s.Verified
 		if s.Status != weightsThere {
 			faults = append(faults, fmt.Errorf("%s (%s) is %s in %s: %s", s.Checkpoint, s.Role, s.Status, s.Folder, s.Detail))
 		}
 	}
 	if len(faults) == 0 {
-		return nil
+		return whole, nil
 	}
-	return failure.New(failure.EngineMissing, "find weights in", w.models, errors.Join(faults...)).
+	return false, failure.New(failure.EngineMissing, "find weights in", w.models, errors.Join(faults...)).
 		WithHint("fetch them with pdfmill engines install where there is a network, and copy that folder from there")
 }
 

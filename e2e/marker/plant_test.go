@@ -51,6 +51,7 @@ type plant struct {
 	name   string   // of what is installed
 	python string   // the environment's interpreter
 	env    []string // settings of up and convert
+	models string   // folder of the stand-in weights
 	faults string   // folder of files that make the stand-in servers misbehave
 }
 
@@ -62,12 +63,12 @@ func newPlant(t *testing.T, name string) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	models := filepath.Join(cache, "stand-ins", name+"-"+fingerprint(t))
-	p.run(p.python, filepath.Join(standIns, "place.py"), models)
+	p.models = filepath.Join(cache, "stand-ins", name+"-"+fingerprint(t))
+	p.run(p.python, filepath.Join(standIns, "place.py"), p.models)
 	generation := map[string]string{"marker": "2", "marker1": "1"}[name]
 	p.env = []string{
 		"PDFMILL_WORKER_USER=none", // stand-ins lie where only who runs the tests may read
-		"PDFMILL_SERVE=marker", "PDFMILL_ENGINES=marker", "PDFMILL_MARKER_GENERATION=" + generation, "PDFMILL_MODELS=" + models,
+		"PDFMILL_SERVE=marker", "PDFMILL_ENGINES=marker", "PDFMILL_MARKER_GENERATION=" + generation, "PDFMILL_MODELS=" + p.models,
 		"PDFMILL_RANGE_TIMEOUT=" + patience.String(), "PDFMILL_SILENCE_TIMEOUT=" + patience.String(),
 	}
 	if name == "marker" {

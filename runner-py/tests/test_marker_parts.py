@@ -29,6 +29,8 @@ def test_options_are_translated() -> None:
     }
     assert asked.llm == "mine"
     assert options.read({"layout-batch": "12"}, 1).config == {"layout_batch_size": 12}
+    assert options.read({}, 1).fidelity == 0.75
+    assert options.read({"fidelity": "0.9"}, 1).fidelity == 0.9
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,7 @@ def test_options_are_translated() -> None:
         ({"layout-batch": "4"}, 2, "only marker 1.x"),
         ({"layout-batch": "0"}, 1, "from 1 to"),
         ({"disable-ocr": "perhaps"}, 1, "yes or no"),
+        ({"fidelity": "75"}, 2, "from 0 to 1"),
     ],
 )
 def test_options_are_refused_by_name(asked: dict[str, str], generation: int, says: str) -> None:

@@ -180,6 +180,12 @@ def test_requests_that_cannot_be_met(pdf: Path, tmp_path: Path, runner: Rig) -> 
     html, _ = runner.convert(request(pdf, tmp_path / "out", output="html"))
     assert isinstance(html, Error)
     assert html.failure is FailureClass.INVALID_MESSAGE
+    strange, _ = runner.convert(request(pdf, tmp_path / "out", engine={"colour": "red", "quality": "fast"}))
+    assert isinstance(strange, Error)
+    assert strange.failure is FailureClass.INVALID_MESSAGE
+    assert "'colour'" in strange.message
+    others, _ = runner.convert(request(pdf, tmp_path / "out", engine={"quality": "fast", "language": "de"}))
+    assert isinstance(others, Result)  # a page of a document whose other pages they are for
     gone, _ = runner.convert(request(tmp_path / "gone.pdf", tmp_path / "out"))
     assert isinstance(gone, Error)
     assert (gone.failure, gone.context_intact) == (FailureClass.UNHEALTHY, True)

@@ -51,6 +51,8 @@ class Engine(ABC):
     distributions: ClassVar[tuple[str, ...]] = ()
     """Distributions that must be installed; their versions are reported."""
     capabilities: ClassVar[Capabilities] = Capabilities()
+    options: ClassVar[tuple[str, ...]] = ()
+    """Names of its own options. It is given those of other engines too, and leaves them alone or refuses them."""
     auto: ClassVar[bool] = True
     """False keeps the engine out of every automatic choice: it runs only when asked for by name."""
 

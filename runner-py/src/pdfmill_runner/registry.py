@@ -48,6 +48,11 @@ def _other(name: str) -> str | None:
     return next((point.value for point in metadata.entry_points(group=GROUP) if point.name == name), None)
 
 
+def options(engine: type[Engine]) -> set[str]:
+    """Return the names of all options that an engine may be given: its own, and ours, which may be for other pages."""
+    return {*engine.options, *(name for ours in _OURS for name in find(ours).options)}
+
+
 def versions(engine: type[Engine]) -> tuple[dict[str, str], list[str]]:
     """Return the versions of the distributions that an engine needs, and the names of those that aren't installed."""
     found: dict[str, str] = {}

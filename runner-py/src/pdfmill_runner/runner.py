@@ -106,6 +106,13 @@ class Runner:
                 FailureClass.INVALID_MESSAGE,
                 f"engine {self._engine.name!r} can't write {request.options.output}; it writes {', '.join(formats)}",
             )
+        known = registry.options(type(self._engine)) if request.options.engine else set()
+        for name in request.options.engine or ():
+            if name not in known:
+                raise EngineError(
+                    FailureClass.INVALID_MESSAGE,
+                    f"engine option {name!r:.80} is unknown to every engine; there are: {', '.join(sorted(known))}",
+                )
         if not Path(request.out_dir).is_dir():
             raise EngineError(FailureClass.UNHEALTHY, f"the folder for results is missing: {request.out_dir}")
         if not Path(request.path).is_file():

@@ -62,6 +62,15 @@ def test_what_the_models_lose_comes_from_the_text_layer(marker: Rig, tmp_path: P
     assert "river valley" in pages(tmp_path / "out", result)[1]
 
 
+def test_how_much_may_be_lost_is_an_option(marker: Rig, tmp_path: Path) -> None:
+    file = write(tmp_path, book(PROSE))
+    result = good(marker.convert(request(file, tmp_path / "out", force_ocr=True, engine={"fidelity": "0"}))[0])
+    (page,) = result.pages
+    assert (page.status, page.engine, page.warnings) == (OK, None, ())
+    assert page.fidelity is not None
+    assert page.fidelity < 0.5
+
+
 def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, servers: Path) -> None:
     fail = servers / "layout.fail"
     fail.touch()

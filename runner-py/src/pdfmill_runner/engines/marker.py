@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pdfmill_runner.engine import Conversion, DeviceMemory, Engine
+from pdfmill_runner.marker import options
 from pdfmill_runner.protocol import Capabilities
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class MarkerEngine(Engine):
         "liteparse",
     )
     generation: ClassVar[int] = _generation()
+    options: ClassVar[tuple[str, ...]] = tuple(sorted({*options.names(1), *options.names(2)}))
     capabilities: ClassVar[Capabilities] = Capabilities(("markdown", "html", "json", "chunks"), shared_server=generation > 1)
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pdfmill_runner.engine import Conversion, Engine
 from pdfmill_runner.failures import EngineError, FailureClass
+from pdfmill_runner.ocr import languages
 from pdfmill_runner.protocol import FAILED, LOSSY, NO_TEXT, Page
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class OcrEngine(Engine):
 
     name: ClassVar[str] = "ocr"
     distributions: ClassVar[tuple[str, ...]] = ("rapidocr", "onnxruntime", "pypdfium2")
+    options: ClassVar[tuple[str, ...]] = (languages.OPTION,)
 
     def __init__(self) -> None:
         self._reader: Any = None
@@ -40,7 +42,6 @@ class OcrEngine(Engine):
 
     def convert(self, request: Convert, progress: Progress) -> Conversion:
         """Recognise a range, page by page. Images, force_ocr and batch_scale mean nothing here."""
-        from pdfmill_runner.ocr import languages  # noqa: PLC0415
         from pdfmill_runner.text.pdfium import Document  # noqa: PLC0415
 
         language = languages.read(request.options.engine or {})

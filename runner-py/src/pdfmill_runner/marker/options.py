@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pdfmill_runner.failures import EngineError, FailureClass
+from pdfmill_runner.fidelity import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BATCH = 4_096
+_SHARE = re.compile(r"[01](?:\.0{1,4})?|0\.\d{1,4}")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a request asks of marker: its configuration, and the name of the language model service, if one shall help.
 
-    `debug` asks for marker's debug output.
+    `debug` asks for marker's debug output; `fidelity` is the share of a page's text layer below which it is read again.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     llm: str | None = None
     debug: bool = False
+    fidelity: float = Policy.bound
 
 
 def _flag(name: str, value: str) -> bool:
@@ -42,6 +46,12 @@ def _count(key: str) -> Callable[[str, str], dict[str, Any]]:
         return {key: int(value)}
 
     return read
+
+
+def _share(name: str, value: str) -> float:
+    if not _SHARE.fullmatch(value):
+        raise _refusal(f"option {name}: {value!r:.80} is not a share from 0 to 1")
+    return float(value)
 
 
 def _quality(name: str, value: str) -> dict[str, Any]:
@@ -70,11 +80,13 @@ _OF_GENERATION: dict[int, dict[str, Callable[[str, str], dict[str, Any]]]] = {
 }
 LLM = "llm"
 DEBUG = "debug"
+FIDELITY = "fidelity"
+_APART = (DEBUG, FIDELITY, LLM)  # not in marker's configuration
 
 
 def names(generation: int) -> list[str]:
     """Return the options that a generation of marker knows, sorted."""
-    return sorted([*_BOTH, *_OF_GENERATION[generation], LLM, DEBUG])
+    return sorted([*_BOTH, *_OF_GENERATION[generation], *_APART])
 
 
 def read(options: Mapping[str, str], generation: int) -> Settings:
@@ -82,14 +94,15 @@ def read(options: Mapping[str, str], generation: int) -> Settings:
     known = _BOTH | _OF_GENERATION[generation]
     config: dict[str, Any] = {}
     for name, value in sorted(options.items()):
-        if name in (LLM, DEBUG):
+        if name in _APART:
             continue
         if name not in known:
             other = next((g for g, more in _OF_GENERATION.items() if name in more), None)
             why = f"only marker {other}.x knows it" if other else f"known are {', '.join(names(generation))}"
             raise _refusal(f"engine option {name!r:.80} is unknown to marker {generation}.x: {why}")
         config |= known[name](name, value)
-    return Settings(config, options.get(LLM), _flag(DEBUG, options.get(DEBUG, "no")))
+    share = _share(FIDELITY, options.get(FIDELITY, str(Policy.bound)))
+    return Settings(config, options.get(LLM), _flag(DEBUG, options.get(DEBUG, "no")), share)
 
 
 def _refusal(message: str) -> EngineError:

@@ -48,7 +48,7 @@ class Work:
         self._limits = Limits()
         self._second = Second(document, request, progress)
         self._outline = Outline(document.outline())
-        self._policy = Policy()
+        self._policy = Policy(self._settings.fidelity)
         self._numbers = range(request.first, request.last + 1)
         self._bad: dict[int, EngineError] = {}
         """Pages that marker failed at, and why."""
