@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
@@ -206,9 +207,14 @@ func (w *worker[B]) leave(ctx context.Context, msg jetstream.Msg, o Observation,
 	w.observe(o)
 }
 
-// decode reads a message; what can't be read or makes no sense is class invalid-message.
+// decode reads a message; what can't be read or makes no sense is class invalid-message. Of one of a later version it reads what it can: which job it is about.
 func decode[B stage.Body](msg jetstream.Msg, d *stage.Delivery[B]) error {
-	if err := json.Unmarshal(msg.Data(), &d.Body); err != nil {
+	err := json.Unmarshal(msg.Data(), &d.Body)
+	if version := schemaOf(msg.Headers()); version > SchemaVersion {
+		return failure.New(failure.Unhealthy, "read message", msg.Subject(), fmt.Errorf("%w: it is of version %d, known are those up to %d", errNewer, version, SchemaVersion)).
+			WithHint("upgrade this service; what it gave up can be replayed then")
+	}
+	if err != nil {
 		return failure.New(failure.InvalidMessage, "decode message", msg.Subject(), err)
 	}
 	if err := d.Body.Validate(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -322,5 +323,57 @@ func TestALargeMessageDies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// seen passes on what a loop observes.
+type seen chan jet.Observation
+
+func (s seen) Observe(o jet.Observation) {
+	if o.Outcome != jet.Started {
+		s <- o
+	}
+}
+
+// TestWhatALaterVersionWroteIsLeftForIt: nobody works on a message that says it is of a version to come, and nobody throws it away.
+func TestWhatALaterVersionWroteIsLeftForIt(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	ours, later := testJob("ours"), event.Ingested{Job: testJob("later")}.Output()
+	later.Header = map[string]string{"Pdfmill-Schema": strconv.Itoa(jet.SchemaVersion + 1)}
+	publish(t, b, later, event.Ingested{Job: ours}.Output())
+
+	stream, err := b.JS().Stream(t.Context(), jet.StreamJobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.GetMsg(t.Context(), 2); err != nil || m.Header.Get("Pdfmill-Schema") != strconv.Itoa(jet.SchemaVersion) {
+		t.Errorf("a message of ours does not say its version: %v, %v", m, err)
+	}
+	outcomes, handled := make(seen, 10), make(chan string, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() {
+		loop := jet.Loop{Stage: stage.Validator, Subject: event.SubjectIngested, Concurrency: 1, Observer: outcomes, Log: telemetry.Discard()}
+		if err := jet.Run(ctx, b, loop, func(_ context.Context, d stage.Delivery[event.Ingested]) ([]stage.Output, error) {
+			handled <- d.Body.Job.Source.Key
+			return nil, nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	left := <-outcomes
+	if left.Outcome != jet.Retried || left.Class != failure.Unhealthy || left.Delay <= 0 || left.Work.ID != testJob("later").ID {
+		t.Errorf("of a later version: %+v", left)
+	}
+	if done := <-outcomes; done.Outcome != jet.Done || done.Work.ID != ours.ID {
+		t.Errorf("of this version: %+v", done)
+	}
+	cancel()
+	group.Wait()
+	if key := <-handled; key != ours.Source.Key || len(handled) > 0 {
+		t.Errorf("handled %s and %d more", key, len(handled))
+	}
+	if messages(t, b, jet.StreamJobs) != 1 || messages(t, b, jet.StreamDead) != 0 {
+		t.Errorf("%d messages in the queue and %d dead letters, want 1 and 0", messages(t, b, jet.StreamJobs), messages(t, b, jet.StreamDead))
 	}
 }

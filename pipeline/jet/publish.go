@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -89,6 +90,9 @@ func message(o stage.Output) (*nats.Msg, error) {
 	m := nats.NewMsg(o.Subject)
 	m.Data = data
 	m.Header.Set(jetstream.MsgIDHeader, o.ID)
+	if StageOf(o.Subject) != "" {
+		m.Header.Set(schemaHeader, strconv.Itoa(SchemaVersion))
+	}
 	for key, value := range o.Header {
 		m.Header.Set(key, value)
 	}

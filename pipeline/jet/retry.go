@@ -1,6 +1,7 @@
 package jet
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -31,6 +32,9 @@ func decide(err error, class failure.Class, attempt int, jitter *rand.Rand) Retr
 	}
 	if failure.Permanent(err) || attempt >= budget {
 		return Retry{Dead: true}
+	}
+	if errors.Is(err, errNewer) {
+		return Retry{Delay: newerDelay(attempt)}
 	}
 	delay := min(500*time.Millisecond<<min(attempt-1, 10), 30*time.Second)
 	return Retry{Delay: delay - time.Duration(jitter.Int64N(int64(delay)/4+1))}

@@ -76,6 +76,7 @@ func (b *Broker) comeAgain(ctx context.Context, seq uint64, version string, log 
 	m := nats.NewMsg(left.Subject)
 	m.Data = left.Data
 	m.Header.Set(jetstream.MsgIDHeader, messageID(left.Header, seq)+":again")
+	keepSchema(m.Header, left.Header)
 	m.Header.Set(againHeader, strconv.FormatUint(seq, 10))
 	if _, err := b.js.PublishMsg(ctx, m); err != nil {
 		return fmt.Errorf("publish message %d of %s again: %w", seq, StreamJobs, err)

@@ -149,6 +149,7 @@ func (b *Broker) release(ctx context.Context, name string) error {
 		m := nats.NewMsg(event.SubjectDropped)
 		m.Data = raw.Data
 		m.Header.Set(jetstream.MsgIDHeader, messageID(raw.Header, raw.Sequence)+":released")
+		keepSchema(m.Header, raw.Header)
 		if _, err := b.js.PublishMsg(ctx, m); err != nil {
 			return fmt.Errorf("release its drops: %w", err)
 		}

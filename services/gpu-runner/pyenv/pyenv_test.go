@@ -1,6 +1,7 @@
 package pyenv
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -317,6 +318,40 @@ func TestEnsureFailures(t *testing.T) {
 				t.Error("a failed build is stamped complete")
 			}
 		})
+	}
+}
+
+// TestAPackageThatIsAnotherIsNotInstalled: an index that serves other bytes than the lock file says is found out, whatever it calls them.
+func TestAPackageThatIsAnotherIsNotInstalled(t *testing.T) {
+	index := t.TempDir()
+	wheel, err := os.Create(filepath.Join(index, "pdfmill_imposter-1-py3-none-any.whl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := zip.NewWriter(wheel)
+	for name, text := range map[string]string{
+		"METADATA": "Metadata-Version: 2.1\nName: pdfmill-imposter\nVersion: 1\n", "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n", "RECORD": "",
+	} {
+		file, err := files.Create("pdfmill_imposter-1.dist-info/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(files.Close(), wheel.Close()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PIP_NO_INDEX", "1")
+	t.Setenv("PIP_FIND_LINKS", index)
+	t.Setenv("UV_NO_INDEX", "1")
+	t.Setenv("UV_FIND_LINKS", index)
+	sources := runner(listEngines)
+	sources["requirements.lock"] = &fstest.MapFile{Data: []byte("pdfmill-imposter==1 --hash=sha256:" + strings.Repeat("0", 64) + "\n")}
+	_, err = Ensure(t.Context(), Config{Dir: t.TempDir(), Sources: sources})
+	if failure.ClassOf(err, "") != failure.EngineMissing || !strings.Contains(err.Error(), "isn't the one this release was tested with") {
+		t.Fatalf("%v\n%s", err, failure.DetailOf(err))
 	}
 }
 
