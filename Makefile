@@ -15,7 +15,7 @@ export PDFMILL_CACHE ?= $(CACHE)
 # The binding of NVIDIA's library names functions that its own header calls deprecated: hundreds of lines that nobody here can act on.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build test test-go test-python test-marker test-marker-long test-marker-corpus test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults test-cgroups soak soak-gpu dist sbom audit
+.PHONY: build test test-go test-python test-marker test-marker-long test-marker-corpus test-ocr test-gpu lint bench bench-vram clean fuzz agreement tools test-faults test-cgroups soak soak-gpu dist test-dist sbom audit
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill ./cmd/pdfmill
 	@for s in $(SERVICES); do $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pdfmill-$$s ./services/$$s/cmd/$$s || exit 1; done
@@ -29,8 +29,8 @@ tools:
 	  { $$SUDO apt-get install -y -q qpdf systemd || { $$SUDO apt-get update -q && $$SUDO apt-get install -y -q qpdf systemd; }; } >/dev/null; } || \
 	  { echo 'the tests need qpdf and systemd-analyze: install them with your package manager'; exit 1; }
 
-test-go: build tools
-	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -race -timeout 20m work
+test-go: build tools $(CACHE)/sbom/bin/cyclonedx-py
+	PDFMILL_BIN=$(CURDIR)/bin CYCLONEDX_PY=$(CACHE)/sbom/bin/cyclonedx-py $(GO) test -race -timeout 20m work
 
 # Tools of the developers; the lock file of the runner itself is runner-py/requirements.lock.
 $(VENV)/.ready: runner-py/pyproject.toml runner-py/requirements.lock runner-py/requirements-dev.txt
@@ -170,15 +170,20 @@ bench: build
 bench-vram:
 	cd bench && $(GO) run ./vram $(ARGS)
 
-# The release archive of this platform, or of GOOS and GOARCH, with checksums: the same bytes from the same sources and tools.
-dist:
-	deploy/dist.sh $(VERSION) dist
+# Release archives with checksums, in each what is in it as CycloneDX: the same bytes from the same sources and tools. PLATFORMS="linux/arm64" makes fewer. For Linux on
+# another architecture it takes a C compiler (Debian: gcc-aarch64-linux-gnu, gcc-x86-64-linux-gnu).
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+dist: $(CACHE)/sbom/bin/cyclonedx-py
+	CYCLONEDX_PY=$< deploy/dist.sh $(VERSION) dist $(PLATFORMS)
 
-# What is in each binary, and in the runner's Python environment, as CycloneDX in dist/sbom.
-sbom: build $(CACHE)/sbom/bin/cyclonedx-py
-	mkdir -p dist/sbom
-	@for b in pdfmill $(SERVICES:%=pdfmill-%); do GOWORK=off $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -version $(VERSION) -output dist/sbom/$$b.json bin/$$b || exit 1; done
-	$(CACHE)/sbom/bin/cyclonedx-py requirements --output-reproducible -o dist/sbom/runner-py.json runner-py/requirements.lock
+# The archive of this platform made twice, in two folders and from nothing, and looked into; a shorter form is a part of make test.
+test-dist: $(CACHE)/sbom/bin/cyclonedx-py
+	PDFMILL_DIST_WHOLE=1 CYCLONEDX_PY=$< $(GO) test -count=1 -timeout 60m -v -run TestArchive ./e2e/deploy
+
+# What is in each binary and in the runner's Python environments, as CycloneDX in dist/sbom.
+sbom: $(CACHE)/sbom/bin/cyclonedx-py
+	CYCLONEDX_PY=$< deploy/dist.sh $(VERSION) dist
+	rm -rf dist/sbom && tar -C dist --strip-components=1 -xzf dist/pdfmill_$(VERSION)_$$($(GO) env GOOS)_$$($(GO) env GOARCH).tar.gz --wildcards '*/sbom'
 $(CACHE)/sbom/bin/cyclonedx-py:
 	$(PYTHON) -m venv $(CACHE)/sbom
 	$(CACHE)/sbom/bin/pip install -q cyclonedx-bom==7.5.0
