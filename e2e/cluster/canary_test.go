@@ -112,8 +112,7 @@ func (l *load) grepProcesses(grep func(string, []byte)) {
 		}
 		words := strings.ReplaceAll(string(line), "\x00", " ")
 		grep("the command line of "+words, line)
-		ours := strings.Contains(words, "pdfmill-") || strings.Contains(words, "pdfmill_runner")
-		if !ours {
+		if !l.ours(pid) {
 			continue
 		}
 		if environ, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ")); err == nil {
@@ -136,6 +135,28 @@ func (l *load) grepProcesses(grep func(string, []byte)) {
 	if children == 0 {
 		l.t.Error("no worker was looked at")
 	}
+}
+
+// ours says whether a process is one of the services that run, or descends from one: where there are no namespaces, other installations' may be there too.
+func (l *load) ours(pid int) bool {
+	for pid > 1 {
+		for _, s := range services {
+			for _, p := range l.running[s] {
+				if p.PID() == pid {
+					return true
+				}
+			}
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return false // gone
+		}
+		_, parent, _ := strings.Cut(string(status), "PPid:")
+		if pid = 0; parent != "" {
+			_, _ = fmt.Sscan(parent, &pid) // 0 is nobody
+		}
+	}
+	return false
 }
 
 // grepMessages looks at every message of every stream, KV buckets included.
