@@ -14,7 +14,8 @@ import pytest
 
 from rig import Rig, request
 
-from .test_marker import SAMPLES
+from .installed import PATIENCE
+from .test_marker import PROSE, SAMPLES, book, good, write
 
 SETTINGS = """
 import json, sys, torch
@@ -61,6 +62,50 @@ print(json.dumps({
     "whole": engine._models.config(1.0),
 }))
 """
+
+# For a module that Python imports at its start. What it registers is called before each fork, of Python and of native code, in
+# the process that forks; not where a program is only started, which takes no copy of the process.
+FORKED = """
+import ctypes, os, traceback
+
+@ctypes.CFUNCTYPE(None)
+def told():
+    with open(os.environ["FORKS"], "a") as file:
+        file.write("".join(traceback.format_stack()))
+
+register = getattr(ctypes.CDLL(None), "__register_atfork")
+register.argtypes = [ctypes.c_void_p] * 4
+register(told, None, None, None)
+"""
+
+
+@pytest.fixture
+def forks(tmp_path: Path) -> dict[str, str]:
+    """Variables with which a process writes each of its forks to the file FORKS."""
+    folder = tmp_path / "told"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(FORKED, encoding="utf-8")
+    path = os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", "")))
+    return {"PYTHONPATH": path, "FORKS": str(tmp_path / "forks")}
+
+
+def test_no_worker_forks(environment: dict[str, str], forks: dict[str, str], tmp_path: Path) -> None:
+    """What has used CUDA must not: a child of it can't use CUDA, and may hang in the locks that it has inherited."""
+    # So many pages that marker's own settings would have them read by children.
+    many = write(tmp_path, book(*([f"This is page number {n}.", *PROSE] for n in range(1, 21))))
+    with Rig("marker", environment | forks, patience=PATIENCE) as rig:
+        rig.greet()
+        good(rig.convert(request(many, tmp_path / "many", 1, 20))[0])
+        good(rig.convert(request(SAMPLES / "scan.pdf", tmp_path / "scan", force_ocr=True))[0])
+        good(rig.convert(request(SAMPLES / "report.pdf", tmp_path / "report", 1, 2, output="json"))[0])
+        rig.hang_up()
+        assert rig.ends()[0] == 0
+    found = Path(forks["FORKS"])
+    assert not found.exists(), found.read_text(encoding="utf-8")
+    # It would have been seen: marker has pages read in this way, unless told otherwise.
+    code = "import sys; from pdftext.extraction import dictionary_output; dictionary_output(sys.argv[1], workers=2)"
+    subprocess.run([sys.executable, "-c", code, str(many)], env={**os.environ, **forks}, check=True, timeout=PATIENCE)
+    assert "pdftext" in found.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
