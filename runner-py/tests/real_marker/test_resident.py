@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import pdfs
 from rig import Rig, request
 
 from .installed import PATIENCE
-from .test_marker import PROSE, SAMPLES, book, good, write
+from .test_marker import PROSE, SAMPLES, book, good, pages, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SETTINGS = """
 import json, sys, torch
@@ -161,3 +167,41 @@ def test_a_real_segmentation_fault_leaves_its_stack(brittle: dict[str, str], tmp
         assert status == -signal.SIGSEGV
         assert "Segmentation fault" in said
         assert "detection" in said  # whose forward pass it was
+
+
+@pytest.fixture(scope="module")
+def pictured(environment: dict[str, str]) -> Iterator[Rig]:
+    """A runner to which the lower half of every page is a picture."""
+    model = Path(environment["LAYOUT_MODEL_CHECKPOINT"]).with_name("pictures")
+    with Rig("marker", environment | {"LAYOUT_MODEL_CHECKPOINT": str(model)}, patience=PATIENCE) as rig:
+        rig.greet()
+        yield rig
+
+
+@pytest.mark.parametrize("output", ["markdown", "html", "json", "chunks"])
+def test_pictures_come_with_every_output(pictured: Rig, tmp_path: Path, output: str) -> None:
+    content = [pdfs.text(f"This is page number {n}.", *PROSE) + b"\nq 250 0 0 250 72 100 cm /X1000 Do Q" for n in (1, 2)]
+    file = write(tmp_path, pdfs.document(*content, extra={1000: pdfs.image(300, 300)}))
+    result = good(pictured.convert(request(file, tmp_path / "out", 1, 2, output=output))[0])
+    texts = pages(tmp_path / "out", result)
+    for n in (1, 2):
+        assert f"page number {n}" in texts[n]
+    if output in ("json", "chunks"):  # which hold pictures themselves, as marker writes them
+        for n in (1, 2):
+            (picture,) = [block for block in blocks(json.loads(texts[n])) if block.get("block_type") == "Picture"]
+            (image,) = picture["images"].values()
+            assert base64.b64decode(image).startswith(b"\xff\xd8")
+        return
+    assert [image.page for image in result.images] == [1, 2]
+    for image in result.images:
+        assert re.fullmatch(rf"images/page-{image.page:04d}-Picture-\d+\.jpg", image.file)
+        assert (tmp_path / "out" / image.file).stat().st_size == image.bytes
+        assert image.file in texts[image.page]
+
+
+def blocks(value: Any) -> Iterator[dict[str, Any]]:
+    """Every block in a page's JSON, however deep."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from blocks(inner)
+    if isinstance(value, dict) and "block_type" in value:
+        yield value

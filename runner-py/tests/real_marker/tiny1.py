@@ -3,7 +3,8 @@
     python tiny1.py FOLDER
 
 writes one folder for each model. What they recognise is noise, but torch really runs their forward passes, memory is really
-allocated, and they are loaded by surya's own loaders. `environment` names the variables that point surya at them.
+allocated, and they are loaded by surya's own loaders. `environment` names the variables that point surya at them. To the layout
+model a page is one block of text; to the other one, `pictures`, its lower half is a picture.
 """
 
 from __future__ import annotations
@@ -59,7 +60,13 @@ def write(folder: Path) -> None:
     import torch  # noqa: PLC0415 - of the environment this runs in
 
     torch.manual_seed(1)
-    for name, make in (("foundation", _foundation), ("table", _table), ("detector", _detector), ("ocr-error", _ocr_error)):
+    for name, make in {
+        "foundation": _foundation,
+        "table": _table,
+        "detector": _detector,
+        "ocr-error": _ocr_error,
+        "pictures": _pictures,
+    }.items():
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         make(target)
@@ -67,6 +74,14 @@ def write(folder: Path) -> None:
 
 
 def _foundation(folder: Path) -> None:
+    _recognizer(folder, "<text>", [0, 0, 8, 8, 0, 0])  # middle, middle, all wide, all high, not slanted
+
+
+def _pictures(folder: Path) -> None:
+    _recognizer(folder, "<image>", [0, 1.1, 8, 0, 0, 0])  # middle, three quarters down, all wide, half as high, not slanted
+
+
+def _recognizer(folder: Path, label: str, box: list[float]) -> None:
     from surya.common.surya import SuryaModel  # noqa: PLC0415
     from surya.common.surya.config import SuryaModelConfig  # noqa: PLC0415
     from surya.common.surya.processor.tokenizer import GreedyMathUTF16Tokenizer  # noqa: PLC0415
@@ -87,29 +102,29 @@ def _foundation(folder: Path) -> None:
                  "num_key_value_heads": 2},
     )  # fmt: skip
     model = SuryaModel(config)
-    _say_text_then_stop(model, number["<text>"], number["</S>"])
+    _say_once_then_stop(model, number[label], number["</S>"], box)
     model.save_pretrained(folder)
     GreedyMathUTF16Tokenizer(special_tokens_dict=SPECIALS).save_pretrained(folder)
 
 
-def _say_text_then_stop(model: Any, text: int, stop: int) -> None:
-    """Bend the weights so that every page is one block of text, the size of the page: noise would go on for 500 tokens.
+def _say_once_then_stop(model: Any, label: int, stop: int, place: list[float]) -> None:
+    """Bend the weights so that every page has one block, with that label and in that place: noise would go on for 500 tokens.
 
-    Nothing but the bias speaks for the first token, which is `text`; once it is read, the hidden state looks like it, and so
-    does `stop`.
+    Nothing but the bias speaks for the first token, which is `label`; once it is read, the hidden state looks like it, and so
+    does `stop`. The place is what the head of boxes says before the sigmoid.
     """
     embedding = model.embedder.token_embed.weight.data
     embedding *= 0.05
-    embedding[text] = 0
-    embedding[text, 0] = 2
-    embedding[stop] = 3 * embedding[text]
+    embedding[label] = 0
+    embedding[label, 0] = 2
+    embedding[stop] = 3 * embedding[label]
     model.lm_head.weight.data.copy_(embedding)
     model.lm_head.bias.data.zero_()
-    model.lm_head.bias.data[text] = 8
+    model.lm_head.bias.data[label] = 8
     model.lm_head.bias.data[stop] = 3
     box = model.bbox_head.out_proj
     box.weight.data.zero_()
-    box.bias.data.copy_(box.bias.data.new_tensor([0, 0, 8, 8, 0, 0]))  # middle, middle, all wide, all high, not slanted
+    box.bias.data.copy_(box.bias.data.new_tensor(place))
 
 
 def _table(folder: Path) -> None:
