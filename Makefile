@@ -141,8 +141,10 @@ ROUNDS ?= 1
 test-cluster: build
 	PDFMILL_BIN=$(CURDIR)/bin PDFMILL_CLUSTER_ROUNDS=$(ROUNDS) $(GO) test -count=1 -tags cluster -timeout $$((10 + 10 * $(ROUNDS)))m -v ./e2e/cluster
 
-# An earlier version and this one on one queue, in that cluster. FROM names the version: the latest tag, else what was there a day ago; its history must be here.
-FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-list -1 --before='1 day ago' HEAD)
+# An earlier version and this one on one queue, in that cluster. FROM names the version: the latest tag, else what was there a day ago, but none before OLDEST, which is the
+# first with this test. Its history must be here.
+OLDEST := 1746b055e90c937f72c55eb5a64186695a65330d
+FROM ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-list -1 --before='1 day ago' $(OLDEST)..HEAD 2>/dev/null | grep . || echo $(OLDEST))
 BEFORE = $(CACHE)/upgrade/$(FROM)
 test-upgrade: build
 	@[ -n "$(FROM)" ] || { echo 'no earlier version in this clone: fetch more history, or name one with FROM=COMMIT'; exit 1; }

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	skewed, err := os.MkdirTemp("", "pdfmill-skewed-")
-	if err == nil {
+	if err == nil && os.Getenv("PDFMILL_BEFORE") == "" { // two versions are tried with clocks that are right
 		err = buildSkewed(skewed)
 	}
 	if err != nil {
