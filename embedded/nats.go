@@ -18,6 +18,7 @@ import (
 type User struct {
 	Name, Password     string
 	Publish, Subscribe []string // subjects, wildcards allowed; nil allows everything, an empty list nothing
+	DenyPublish        []string // taken out of Publish
 	DenySubscribe      []string // taken out of Subscribe, also of what a wildcard there covers
 }
 
@@ -222,6 +223,9 @@ func natsUsers(all []User) ([]*server.User, error) {
 		out[i] = &server.User{Username: u.Name, Password: u.Password}
 		if u.Publish != nil || u.Subscribe != nil {
 			out[i].Permissions = &server.Permissions{Publish: allow(u.Publish), Subscribe: allow(u.Subscribe)}
+			if out[i].Permissions.Publish != nil {
+				out[i].Permissions.Publish.Deny = append(out[i].Permissions.Publish.Deny, u.DenyPublish...)
+			}
 			if out[i].Permissions.Subscribe != nil {
 				out[i].Permissions.Subscribe.Deny = append(out[i].Permissions.Subscribe.Deny, u.DenySubscribe...)
 			}

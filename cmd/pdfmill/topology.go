@@ -225,15 +225,19 @@ func printPlan(g *globals, w io.Writer, p jet.Plan) error {
 		faults = append(faults, err)
 	}
 	for _, c := range p.Changes {
+		what := c.Kind + " " + c.Name
+		if c.Kind == "stream" && c.Of != "" {
+			what += " of tenant " + c.Of
+		}
 		if c.Create {
-			line("+ %s %s", c.Kind, c.Name)
+			line("+ %s", what)
 			continue
 		}
 		if c.Remove {
-			line("- %s %s", c.Kind, c.Name)
+			line("- %s", what)
 			continue
 		}
-		line("~ %s %s", c.Kind, c.Name)
+		line("~ %s", what)
 		for _, f := range c.Fields {
 			line("    %s: %s -> %s", f.Name, orNone(f.From), orNone(f.To))
 		}

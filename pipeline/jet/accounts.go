@@ -45,7 +45,7 @@ func kinds() []string { return []string{"converted", "failed"} }
 func TenantRights(name string) Rights {
 	g := &grants{api: "$JS.API."}
 	g.subscribe("_INBOX.>", TenantEvents(name)+">")
-	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES."+StreamEvents, "CONSUMER.LIST."+StreamEvents, "CONSUMER.DURABLE.CREATE."+StreamEvents+".>")
+	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES."+StreamEvents, "CONSUMER.LIST."+StreamEvents, "CONSUMER.DURABLE.CREATE."+StreamEvents+".>", "CONSUMER.CREATE."+StreamEvents)
 	g.follow(StreamEvents)
 	g.look(StreamEvents)
 	g.publish("$JS.ACK." + StreamEvents + ".>")
@@ -70,7 +70,7 @@ func eventsOf(name string, replicas int) jetstream.StreamConfig {
 
 // diffEventsOf says whether the stream of a tenant's events has to be made or changed.
 func (b *Broker) diffEventsOf(ctx context.Context, name string, replicas int) (Change, bool, error) {
-	c := Change{Kind: "stream", Name: StreamEvents, of: name, stream: eventsOf(name, replicas)}
+	c := Change{Kind: "stream", Name: StreamEvents, Of: name, stream: eventsOf(name, replicas)}
 	js, err := b.within(name)
 	if err != nil {
 		return c, false, err

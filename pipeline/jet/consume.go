@@ -120,7 +120,7 @@ type worker[B stage.Body] struct {
 
 // consume works on one message after the other. ctx ends the pulling, kill the work in hand.
 func (w *worker[B]) consume(ctx, kill context.Context) {
-	pull(ctx, w.consumer, w.loop.Log, w.before, func(msg jetstream.Msg) {
+	w.broker.pull(ctx, w.consumer, w.loop.Log, w.before, func(msg jetstream.Msg) {
 		if ctx.Err() != nil {
 			w.giveBack(msg, 0)
 			return

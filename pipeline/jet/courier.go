@@ -65,7 +65,7 @@ func (c *Courier) Run(ctx context.Context) error {
 	if err != nil {
 		return stopped(ctx, err)
 	}
-	pull(ctx, consumer, c.log, func(context.Context) {}, func(msg jetstream.Msg) {
+	c.broker.pull(ctx, consumer, c.log, func(context.Context) {}, func(msg jetstream.Msg) {
 		name, err := c.bring(ctx, msg)
 		if err != nil {
 			c.log.Warn("an event is not in its tenant's account yet", "tenant", name, "err", err)

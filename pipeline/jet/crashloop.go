@@ -38,7 +38,7 @@ func RunCrashLoops(ctx context.Context, b *Broker, version string, log *slog.Log
 		left := stranded{broker: b}
 		left.run(ctx, log, func(seq uint64) error { return b.comeAgain(ctx, seq, version, log) })
 	})
-	pull(ctx, consumer, log, func(context.Context) {}, func(msg jetstream.Msg) {
+	b.pull(ctx, consumer, log, func(context.Context) {}, func(msg jetstream.Msg) {
 		if err := b.buryCrashLoop(ctx, msg.Data(), version, log); err != nil {
 			log.Error("crash loop not buried yet", "err", err)
 			_ = msg.NakWithDelay(5 * time.Second) // else it comes back after its ack wait

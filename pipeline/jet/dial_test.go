@@ -266,7 +266,8 @@ func TestCredsWithRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	userClaims.Pub.Allow, userClaims.Sub.Allow, userClaims.Sub.Deny = rights.Publish, rights.Subscribe, rights.DenySubscribe
+	userClaims.Pub.Allow, userClaims.Pub.Deny = rights.Publish, rights.DenyPublish
+	userClaims.Sub.Allow, userClaims.Sub.Deny = rights.Subscribe, rights.DenySubscribe
 	admin := newPair(t, nkeys.CreateUser)
 	if err := mustDial(t, jet.Config{URL: s.ClientURL(), Creds: file(jwt.NewUserClaims(admin.public), admin)}).Apply(t.Context(), 1); err != nil {
 		t.Fatal(err)

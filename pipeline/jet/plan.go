@@ -66,8 +66,10 @@ func (t Topology) Declare() Declaration {
 
 // Change is one step from what a server has to what is declared.
 type Change struct {
-	Kind   string  `json:"kind"` // stream, consumer or tenant
-	Name   string  `json:"name"`
+	Kind string `json:"kind"` // stream, consumer or tenant
+	Name string `json:"name"`
+	// Of is the stream of a consumer, or the tenant in whose account a stream is; "" for pdfmill's own streams.
+	Of     string  `json:"of,omitempty"`
 	Create bool    `json:"create,omitempty"`
 	Remove bool    `json:"remove,omitempty"`
 	Fields []Field `json:"fields,omitempty"` // that differ, when it is there already
@@ -75,13 +77,12 @@ type Change struct {
 	Loses []string `json:"loses,omitempty"`
 
 	stream   jetstream.StreamConfig
-	of       string // stream of a consumer, or tenant of a stream
 	consumer jetstream.ConsumerConfig
 	tenant   tenant.Tenant
 }
 
 // ofTenant says whether the change is of a stream in a tenant's account.
-func (c Change) ofTenant() bool { return c.Kind == "stream" && c.of != "" }
+func (c Change) ofTenant() bool { return c.Kind == "stream" && c.Of != "" }
 
 // Field is a setting that differs; values are JSON, "" when it is not set.
 type Field struct {
@@ -163,7 +164,7 @@ func diff(ctx context.Context, js jetstream.JetStream, want Declaration) (p Plan
 }
 
 func diffConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) (Change, error) {
-	change := Change{Kind: "consumer", Name: want.Durable, of: stream, consumer: want}
+	change := Change{Kind: "consumer", Name: want.Durable, Of: stream, consumer: want}
 	have, err := js.Consumer(ctx, stream, want.Durable)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
@@ -195,7 +196,7 @@ func execute(ctx context.Context, js jetstream.JetStream, p Plan, force bool) er
 		case c.Kind == "stream":
 			_, err = js.CreateOrUpdateStream(ctx, c.stream)
 		case c.Kind == "consumer":
-			_, err = js.CreateOrUpdateConsumer(ctx, c.of, c.consumer)
+			_, err = js.CreateOrUpdateConsumer(ctx, c.Of, c.consumer)
 		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", c.Kind, c.Name, err)

@@ -27,6 +27,7 @@ func Roles() []string {
 type Rights struct {
 	Publish       []string
 	Subscribe     []string
+	DenyPublish   []string // taken out of what Publish allows
 	DenySubscribe []string // taken out of what Subscribe allows, also when a wildcard asks for it
 }
 
@@ -95,6 +96,7 @@ func (t Topology) Rights(role string) (Rights, error) {
 		g.keyValue(KVUsage, true)
 		g.follow("KV_" + KVTenants)
 		g.publish("$JS.ACK."+StreamEvents+"."+couriers().Durable+".>", tenantSpace+"*.event.*")
+		g.couriers = true
 	default:
 		return Rights{}, fmt.Errorf("%w: %q (there are %v)", ErrNoRole, role, Roles())
 	}
@@ -104,18 +106,21 @@ func (t Topology) Rights(role string) (Rights, error) {
 	if Desks(role) {
 		g.desk()
 	}
+	g.reserve(StreamEvents, couriers().Durable, g.couriers)
+	g.reserve(StreamAdvisories, crashLoops().Durable, Sweeps(role))
 	return g.rights(), nil
 }
 
 // grants collects rights.
 type grants struct {
-	api     string
-	engines []string
-	all     Rights
+	api      string
+	engines  []string
+	couriers bool // it brings tenants' events
+	all      Rights
 }
 
 func (g *grants) rights() Rights {
-	for _, list := range []*[]string{&g.all.Publish, &g.all.Subscribe, &g.all.DenySubscribe} {
+	for _, list := range []*[]string{&g.all.Publish, &g.all.Subscribe, &g.all.DenyPublish, &g.all.DenySubscribe} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -177,11 +182,23 @@ func (g *grants) keyValue(bucket string, follow bool) {
 	}
 }
 
-// follow lets somebody read a stream from any place on, with consumers of its own.
+// follow lets somebody read a stream from any place on, with consumers of its own, which the subjects of requests name: one that names none there may name any in its body,
+// also one that others share.
 func (g *grants) follow(stream string) {
-	g.ask("STREAM.INFO."+stream, "CONSUMER.CREATE."+stream, "CONSUMER.CREATE."+stream+".>", "CONSUMER.INFO."+stream+".>",
+	g.ask("STREAM.INFO."+stream, "CONSUMER.CREATE."+stream+".>", "CONSUMER.INFO."+stream+".>",
 		"CONSUMER.MSG.NEXT."+stream+".>", "CONSUMER.DELETE."+stream+".>")
 	g.publish("$JS.FC." + stream + ".>")
+}
+
+// reserve keeps a durable consumer, which pdfmill's processes share, from those who may follow its stream: whoever deletes it, changes it or takes from it keeps from
+// others what it is for. Those whose it is may not delete it either.
+func (g *grants) reserve(stream, durable string, own bool) {
+	deny := func(subjects ...string) { g.all.DenyPublish = append(g.all.DenyPublish, subjects...) }
+	of := stream + "." + durable
+	deny(g.api + "CONSUMER.DELETE." + of)
+	if !own {
+		deny(g.api+"CONSUMER.CREATE."+of, g.api+"CONSUMER.CREATE."+of+".>", g.api+"CONSUMER.DURABLE.CREATE."+of, g.api+"CONSUMER.MSG.NEXT."+of, "$JS.ACK."+of+".>")
+	}
 }
 
 // look lets somebody read single messages of a stream.

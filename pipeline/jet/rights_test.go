@@ -1,12 +1,14 @@
 package jet_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
@@ -24,7 +26,7 @@ func guarded(t *testing.T, topology jet.Topology) (connect func(role string) *na
 		user := &server.User{Username: role, Password: role}
 		if role != jet.RoleAdmin {
 			user.Permissions = &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: r.Publish},
+				Publish:   &server.SubjectPermission{Allow: r.Publish, Deny: r.DenyPublish},
 				Subscribe: &server.SubjectPermission{Allow: r.Subscribe, Deny: r.DenySubscribe},
 			}
 		}
@@ -172,6 +174,55 @@ func TestUserHearsEventsOfPDF(t *testing.T) {
 		m, err := heard.NextMsg(pipelinetest.Patience)
 		if err != nil || m.Subject != want {
 			t.Fatalf("%v, %v; want %s", m, err, want)
+		}
+	}
+}
+
+// TestSharedConsumersAreReserved: whoever may follow a stream can neither delete, change nor empty the consumer that pdfmill's processes share on it, by any name that the
+// server knows for that.
+func TestSharedConsumersAreReserved(t *testing.T) {
+	topology := jet.Topology{Replicas: 1, Engines: []string{"text"}}
+	connect := guarded(t, topology)
+	admin, err := jetstream.New(connect(jet.RoleAdmin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range topology.Declare().Streams {
+		if _, err := admin.CreateStream(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for stream, consumers := range topology.Declare().Consumers {
+		if stream == jet.StreamJobs {
+			continue
+		}
+		for _, c := range consumers {
+			if _, err := admin.CreateConsumer(t.Context(), stream, c); err != nil {
+				t.Fatal(err)
+			}
+			of := stream + "." + c.Durable
+			changed := fmt.Sprintf(`{"stream_name":%q,"config":{"name":%q,"deliver_policy":"all","ack_policy":"explicit","replay_policy":"instant","max_ack_pending":1}}`, stream, c.Durable)
+			for _, role := range []string{jet.RoleUser, jet.RoleOperator, "ingest", "validator", "gpu-runner", "publisher"} {
+				own := map[string]string{jet.StreamEvents: "publisher ", jet.StreamAdvisories: "publisher ingest "}[stream]
+				for subject, body := range map[string]string{
+					"$JS.API.CONSUMER.DELETE." + of: "", "$JS.API.CONSUMER.CREATE." + stream: changed, "$JS.API.CONSUMER.CREATE." + of: changed,
+					"$JS.API.CONSUMER.CREATE." + of + ".pdf.failed": changed, "$JS.API.CONSUMER.DURABLE.CREATE." + of: changed, "$JS.API.CONSUMER.MSG.NEXT." + of: "", "$JS.ACK." + of + ".1.1.1.1.1": "",
+				} {
+					if strings.Contains(own, role+" ") && !strings.Contains(subject, "DELETE") {
+						continue
+					}
+					if !refused(t, connect(role), func(nc *nats.Conn) error { return nc.Publish(subject, []byte(body)) }) {
+						t.Errorf("%s may publish to %s", role, subject)
+					}
+				}
+			}
+			is, err := admin.Consumer(t.Context(), stream, c.Durable)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := is.CachedInfo().Config.MaxAckPending; got == 1 {
+				t.Errorf("somebody has changed %s of %s", c.Durable, stream)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package jet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,7 +114,7 @@ func (b *Broker) executeTenants(ctx context.Context, changes []Change) error {
 		}
 		if c.ofTenant() {
 			var js jetstream.JetStream
-			if js, err = b.within(c.of); err == nil {
+			if js, err = b.within(c.Of); err == nil {
 				_, err = js.CreateOrUpdateStream(ctx, c.stream)
 			}
 		} else if c.Remove {
@@ -126,7 +127,7 @@ func (b *Broker) executeTenants(ctx context.Context, changes []Change) error {
 			_, err = kv.Put(ctx, c.Name, data)
 		}
 		if err != nil {
-			return fmt.Errorf("tenant %s: %w", c.Name, err)
+			return fmt.Errorf("tenant %s: %w", cmp.Or(c.Of, c.Name), err)
 		}
 	}
 	return nil

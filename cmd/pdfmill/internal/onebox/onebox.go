@@ -136,7 +136,7 @@ func (b *Box) startNATS(ctx context.Context, c Config) (err error) {
 			return err
 		}
 		users = append(users, embedded.User{
-			Name: role, Password: b.secrets["nats-"+role], Publish: r.Publish, Subscribe: r.Subscribe, DenySubscribe: r.DenySubscribe,
+			Name: role, Password: b.secrets["nats-"+role], Publish: r.Publish, Subscribe: r.Subscribe, DenyPublish: r.DenyPublish, DenySubscribe: r.DenySubscribe,
 		})
 	}
 	b.nats, err = embedded.StartNATS(ctx, embedded.NATSConfig{

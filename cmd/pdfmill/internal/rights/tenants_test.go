@@ -238,6 +238,29 @@ func TestEventsComeIntoTheirAccounts(t *testing.T) {
 	}
 }
 
+// TestCouriersSurviveTheirConsumer: a publisher's process makes it again when somebody has deleted it, and nothing is lost.
+func TestCouriersSurviveTheirConsumer(t *testing.T) {
+	h := newHouse(t)
+	defer h.courier()()
+	publisher, acme := h.broker(stage.Publisher), h.tenant("acme")
+	first, second := end("acme/a.pdf", "acme", false), end("acme/b.pdf", "acme", false)
+	for _, event := range []stage.Output{first, second} {
+		if err := publisher.Publish(t.Context(), event); err != nil {
+			t.Fatal(err)
+		}
+		pipelinetest.Eventually(t, "it is in its account", func() bool {
+			return slices.Contains(stored(t, acme), "pdf.acme.converted "+event.ID)
+		})
+		js, err := jetstream.New(h.connectAs(jet.RoleAdmin))
+		if err == nil {
+			err = js.DeleteConsumer(t.Context(), jet.StreamEvents, "tenants")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // connectAs connects with a role's key.
 func (h *house) connectAs(role string) *nats.Conn {
 	h.t.Helper()

@@ -101,7 +101,7 @@ func userOf(dir, role string, t jet.Topology) (user, error) {
 }
 
 func allowed(r jet.Rights) *permissions {
-	return &permissions{rule{Allow: r.Publish}, rule{r.Subscribe, r.DenySubscribe}}
+	return &permissions{rule{r.Publish, r.DenyPublish}, rule{r.Subscribe, r.DenySubscribe}}
 }
 
 // publicKey reads the seed in a file, or makes one there.
