@@ -33,6 +33,12 @@ variable "tls" {
   default = true
 }
 
+# Tenants have accounts of their own (docs/tenants.md). JetStream keeps streams by account: set it before the first start, or what is stored stays where it was, unseen.
+variable "tenants" {
+  type    = bool
+  default = false
+}
+
 # Host volume for the streams, writable by nobody, on fast disks.
 variable "data_volume" { default = "pdfmill-nats" }
 # What JetStream may take of it.
@@ -48,8 +54,8 @@ locals {
   secrets = var.vault ? "{{ with secret \"kv/data/pdfmill/nats\" }}{{ with .Data.data }}" : "{{ with nomadVar \"nomad/jobs/pdfmill-nats\" }}{{ with . }}"
   end     = "{{ end }}{{ end }}"
   mesh    = var.discovery == "connect"
-  # users is what pdfmill topology users writes as nats-users.conf.
-  files = merge({ "users.conf" = "users" }, var.tls ? { "ca.pem" = "ca", "cert.pem" = "cert", "key.pem" = "key" } : {})
+  # users is what pdfmill topology users writes as nats-users.conf; accounts and imports are nats-accounts.conf and nats-imports.conf.
+  files = merge({ "users.conf" = "users" }, var.tenants ? { "accounts.conf" = "accounts", "imports.conf" = "imports" } : {}, var.tls ? { "ca.pem" = "ca", "cert.pem" = "cert", "key.pem" = "key" } : {})
 }
 
 job "pdfmill-nats" {
@@ -209,9 +215,20 @@ job "pdfmill-nats" {
             max_file_store: ${var.max_file_store}
             sync_interval: always
           }
+          %{~if var.tenants}
+          accounts {
+            PDFMILL {
+              jetstream: enabled
+              include "users.conf"
+              include "imports.conf"
+            }
+            include "accounts.conf"
+          }
+          %{~else}
           authorization {
             include "users.conf"
           }
+          %{~endif}
           %{~if var.tls}
           tls {
             ca_file: "{{ env "NOMAD_SECRETS_DIR" }}/ca.pem"

@@ -60,7 +60,10 @@ variable "engines" {
   default = ["text"]
 }
 
-# The bucket to make for drops.
+# Declaration of all tenants, as JSON (docs/tenants.md): -var "tenants=$(cat tenants.json)"; "": those that were declared before stay.
+variable "tenants" { default = "" }
+
+# The bucket to make for drops; several, separated by commas.
 variable "inbox_bucket" { default = "inbox" }
 
 locals {
@@ -176,7 +179,19 @@ job "pdfmill-topology" {
           PDFMILL_S3_ENDPOINT=${local.s3}
           PDFMILL_S3_ACCESS_KEY=${local.secrets}{{ .s3_access_key }}${local.end}
           PDFMILL_S3_SECRET_KEY=${local.secrets}{{ .s3_secret_key }}${local.end}
+          %{~if var.tenants != ""}
+          PDFMILL_TENANTS={{ env "NOMAD_TASK_DIR" }}/tenants.json
+          %{~endif}
         EOT
+      }
+
+      dynamic "template" {
+        for_each = var.tenants != "" ? [var.tenants] : []
+        iterator = declaration
+        content {
+          destination = "local/tenants.json"
+          data        = "${declaration.value}\n"
+        }
       }
 
       dynamic "template" {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,14 +44,26 @@ type site struct {
 	natsAt string // host:port
 	s3At   string
 	plain  bool // the servers speak no TLS
+	// tenants is the declaration of a tenant, acme, whose source is inbox/acme/, in TestTenants; "" elsewhere.
+	tenants string
 }
 
-func newSite(t *testing.T) *site {
+// newSite is one with a tenant that has an account, or without.
+func newSite(t *testing.T, tenant bool) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir()}
 	s.ca, s.users = pipelinetest.NewCA(t, s.dir), filepath.Join(s.dir, "users")
 	rig.Binary(t, "pdfmill") // building it takes longer than a command may
-	if out := rig.Run(t, "topology", "users", s.users); out.Code != 0 {
+	args := []string{"topology", "users", s.users}
+	if tenant {
+		s.tenants = `{"tenants": [{"name": "acme", "source": "inbox/acme/", "documents": 10, "account": true}]}`
+		file := filepath.Join(s.dir, "tenants.json")
+		if err := os.WriteFile(file, []byte(s.tenants), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--tenants", file)
+	}
+	if out := rig.Run(t, args...); out.Code != 0 {
 		t.Fatal(out.Stderr)
 	}
 	return s
@@ -165,7 +178,16 @@ func (s *site) store() *minio.Client {
 // passes drops a document as a stranger would, and waits for its Markdown.
 func (s *site) passes() {
 	s.t.Helper()
-	seed, err := nats.NkeyOptionFromSeed(filepath.Join(s.users, jet.RoleUser+".nk"))
+	s.passesFor(jet.RoleUser, "order.pdf", "pdf.converted")
+	if s.tenants != "" {
+		s.passesFor("tenant-acme", "acme/order.pdf", "pdf.acme.converted")
+	}
+}
+
+// passesFor has somebody hear of a document.
+func (s *site) passesFor(who, key, subject string) {
+	s.t.Helper()
+	seed, err := nats.NkeyOptionFromSeed(filepath.Join(s.users, who+".nk"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -178,7 +200,7 @@ func (s *site) passes() {
 		s.t.Fatal(err)
 	}
 	defer nc.Close()
-	events, err := nc.SubscribeSync("pdf.*")
+	events, err := nc.SubscribeSync(subject[:strings.LastIndex(subject, ".")] + ".*")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -190,14 +212,14 @@ func (s *site) passes() {
 		s.t.Fatalf("no samples: %v", err)
 	}
 	content := []byte(read(s.t, samples[0]))
-	if _, err := s.store().PutObject(s.t.Context(), "inbox", "order.pdf", bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
+	if _, err := s.store().PutObject(s.t.Context(), "inbox", key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 	m, err := events.NextMsg(2 * pipelinetest.Patience) // ingest lists every 30 s: nobody tells it
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if m.Subject != "pdf.converted" || m.Header.Get("ce-subject") != "inbox/order.pdf" {
+	if m.Subject != subject || m.Header.Get("ce-subject") != "inbox/"+key {
 		s.t.Errorf("%s: %s", m.Subject, fmt.Sprintf("%.500s", m.Data))
 	}
 }

@@ -163,13 +163,21 @@ type cloud struct {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	s := newSite(t)
+	return cloudOf(newSite(t, false))
+}
+
+func cloudOf(s *site) *cloud {
+	t := s.t
+	t.Helper()
 	cert, key := s.ca.Issue(s.dir, "server")
 	server := map[string]string{"ca": read(t, s.ca.File), "cert": read(t, cert), "key": read(t, key)}
 	secrets := map[string]map[string]string{
 		"nats":     {"users": read(t, filepath.Join(s.users, "nats-users.conf"))},
 		"s3":       {"root_access_key": rootKey, "root_secret_key": rootSecret, "nats_nkey": read(t, filepath.Join(s.users, jet.RoleGateway+".nk"))},
 		"topology": {"nats_nkey": read(t, filepath.Join(s.users, jet.RoleAdmin+".nk"))},
+	}
+	if s.tenants != "" {
+		secrets["nats"]["accounts"], secrets["nats"]["imports"] = read(t, filepath.Join(s.users, "nats-accounts.conf")), read(t, filepath.Join(s.users, "nats-imports.conf"))
 	}
 	maps.Copy(secrets["nats"], server)
 	maps.Copy(secrets["s3"], server)
@@ -259,7 +267,7 @@ func (c *cloud) servers(d deployment) (natsServer *rig.Process) {
 	ports := cty.MapVal(map[string]cty.Value{"client": port(), "cluster": port(), "monitor": port()})
 	vars := needed().With(d.vars())
 	delete(vars, "version") // the servers' have defaults
-	natsServer, task := c.start(parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports})))
+	natsServer, task := c.start(parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports, "tenants": cty.BoolVal(c.tenants != "")})))
 	c.natsAt = task.Env["NOMAD_ADDR_client"]
 	if d.store == "minio.nomad.hcl" {
 		vars = vars.With(servers("127.0.0.1")).With(nomad.Vars{"nats_servers": cty.StringVal(c.natsAt)})
@@ -274,7 +282,7 @@ func (c *cloud) servers(d deployment) (natsServer *rig.Process) {
 func (c *cloud) runs(d deployment, between func()) {
 	c.t.Helper()
 	natsServer := c.servers(d)
-	topology, _ := c.start(parse(c.t, "topology.nomad.hcl", needed().With(d.vars()).With(nomad.Vars{"replicas": cty.NumberIntVal(1)})))
+	topology, _ := c.start(parse(c.t, "topology.nomad.hcl", needed().With(d.vars()).With(nomad.Vars{"replicas": cty.NumberIntVal(1), "tenants": cty.StringVal(c.tenants)})))
 	if code := topology.Wait(30 * time.Second); code != 0 {
 		c.t.Fatalf("topology: exit %d\n%s", code, topology.Log())
 	}
@@ -306,6 +314,9 @@ func TestWhatTheJobsSayRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) { newCloud(t).runs(d, func() {}) })
 	}
 }
+
+// TestTenantsOnNomad: with the secrets that topology users writes and a declaration, a tenant hears of its documents in an account of its own.
+func TestTenantsOnNomad(t *testing.T) { cloudOf(newSite(t, true)).runs(usual, func() {}) }
 
 // TestVariantsSayTheSame: Vault instead of Nomad's variables, and Consul instead of Nomad's services, change where things come from and not what they are.
 func TestVariantsSayTheSame(t *testing.T) {

@@ -82,7 +82,8 @@ func TestWhatUnitsDifferInCounts(t *testing.T) {
 		values := settings(t, name)[setting]
 		return values[len(values)-1]
 	}
-	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue", "RestrictNamespaces": "user net"} {
+	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue", "RestrictNamespaces": "user net",
+		"SystemCallFilter": "landlock_create_ruleset landlock_add_rule landlock_restrict_self"} {
 		if got := last("pdfmill-gpu-runner", setting); got != want {
 			t.Errorf("gpu-runner: %s=%s, want %s", setting, got, want)
 		}
@@ -202,7 +203,7 @@ func (m *machine) write(name, content string) {
 
 // TestWhatTheUnitsSayRuns: the services are started as the units say, and a document goes through.
 func TestWhatTheUnitsSayRuns(t *testing.T) {
-	c := newCloud(t)
+	c := cloudOf(newSite(t, true))
 	c.servers(usual)
 	m := &machine{c.site, c.folder("etc")}
 	example := read(t, filepath.Join(units, "pdfmill.env"))
@@ -217,7 +218,8 @@ func TestWhatTheUnitsSayRuns(t *testing.T) {
 		lines[at] = name + "=" + value
 		example = strings.Join(lines, "\n")
 	}
-	m.write("pdfmill.env", example)
+	m.write("pdfmill.env", strings.Replace(example, "#PDFMILL_TENANTS=/etc/pdfmill/", "PDFMILL_TENANTS="+m.etc+"/", 1))
+	m.write("tenants.json", c.tenants)
 	m.write("ca.pem", read(t, c.ca.File))
 	m.write("pdfmill-topology.env", fmt.Sprintf("PDFMILL_S3_ACCESS_KEY=%s\nPDFMILL_S3_SECRET_KEY=%s\n", rootKey, rootSecret))
 	m.write("credentials/pdfmill-topology.nk", read(t, filepath.Join(c.users, jet.RoleAdmin+".nk")))
