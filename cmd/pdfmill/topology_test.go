@@ -10,8 +10,11 @@ import (
 // TestAPlanNamesWhoseStreamsChange: each tenant has a stream of the same name.
 func TestAPlanNamesWhoseStreamsChange(t *testing.T) {
 	plan := jet.Plan{Changes: []jet.Change{
-		{Kind: "stream", Name: "PDF_EVENTS", Create: true}, {Kind: "consumer", Name: "tenants", Of: "PDF_EVENTS", Create: true}, {Kind: "tenant", Name: "acme", Create: true},
-		{Kind: "stream", Name: "PDF_EVENTS", Of: "acme", Create: true}, {Kind: "stream", Name: "PDF_EVENTS", Of: "bolt", Fields: []jet.Field{{Name: "num_replicas", From: "1", To: "3"}}},
+		{Kind: "stream", Name: "PDF_EVENTS", Create: true},
+		{Kind: "consumer", Name: "tenants", Of: "PDF_EVENTS", Create: true},
+		{Kind: "tenant", Name: "acme", Create: true},
+		{Kind: "stream", Name: "PDF_EVENTS", Of: "acme", Create: true},
+		{Kind: "stream", Name: "PDF_EVENTS", Of: "bolt", Fields: []jet.Field{{Name: "num_replicas", From: "1", To: "3"}}},
 	}}
 	const want = `+ stream PDF_EVENTS
 + consumer tenants

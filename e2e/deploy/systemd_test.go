@@ -82,8 +82,10 @@ func TestWhatUnitsDifferInCounts(t *testing.T) {
 		values := settings(t, name)[setting]
 		return values[len(values)-1]
 	}
-	for setting, want := range map[string]string{"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue", "RestrictNamespaces": "user net",
-		"SystemCallFilter": "landlock_create_ruleset landlock_add_rule landlock_restrict_self"} {
+	for setting, want := range map[string]string{
+		"TimeoutStopSec": "60s", "PrivateDevices": "no", "ProtectControlGroups": "no", "Delegate": "memory pids", "OOMPolicy": "continue", "RestrictNamespaces": "user net",
+		"SystemCallFilter": "landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+	} {
 		if got := last("pdfmill-gpu-runner", setting); got != want {
 			t.Errorf("gpu-runner: %s=%s, want %s", setting, got, want)
 		}
