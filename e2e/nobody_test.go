@@ -35,20 +35,7 @@ func TestRootParsesAsNobody(t *testing.T) {
 	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cache, err := rig.Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if user.Reach(filepath.Join(cache, "any")) != nil {
-		cache = filepath.Join(open, "cache")
-	}
-	python := "/usr/bin/python3" // one of root's own would be out of reach
-	if _, err := os.Stat(python); err != nil {
-		python = "python3"
-	}
-	if out := rig.Run(t, "engines", "install", "text", "--yes", "--cache", cache, "--python", python); out.Code != 0 {
-		t.Fatalf("%s", out.Stderr)
-	}
+	cache, python := reachable(t, user, open)
 	data := filepath.Join(open, "data")
 	p := rig.Up(t, data, "--cache", cache, "--python", python, "--worker-user", "nobody", "--probe-user", "nobody", "--workers", "1")
 	p.Put("letter.pdf", read(t, "../samples/letter.pdf"), nil)
@@ -69,6 +56,9 @@ func TestRootParsesAsNobody(t *testing.T) {
 		words := strings.ReplaceAll(string(line), "\x00", " ")
 		if want := fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.UID); !bytes.Contains(status, []byte(want)) {
 			t.Errorf("%s is not nobody:\n%s", words, status)
+		}
+		if !bytes.Contains(status, []byte("NoNewPrivs:\t1")) {
+			t.Errorf("%s could get new privileges:\n%s", words, status)
 		}
 		seen["a worker"] = seen["a worker"] || strings.Contains(words, "pdfmill_runner")
 		seen["a probe"] = seen["a probe"] || strings.HasSuffix(words, " probe ")
@@ -109,6 +99,78 @@ func TestRootParsesAsNobody(t *testing.T) {
 		_, err := os.Stat(filepath.Join(data, "scratch"))
 		return os.IsNotExist(err)
 	})
+}
+
+// reachable are a cache folder and an interpreter that the user can reach, with the text engine.
+func reachable(t *testing.T, user *unprivileged.User, open string) (cache, python string) {
+	t.Helper()
+	cache, err := rig.Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user.Reach(filepath.Join(cache, "any")) != nil {
+		cache = filepath.Join(open, "cache")
+	}
+	python = "/usr/bin/python3" // one of root's own would be out of reach
+	if _, err := os.Stat(python); err != nil {
+		python = "python3"
+	}
+	if out := rig.Run(t, "engines", "install", "text", "--yes", "--cache", cache, "--python", python); out.Code != 0 {
+		t.Fatalf("%s", out.Stderr)
+	}
+	return cache, python
+}
+
+// TestRootLooksAsNobody: commands that parse documents by themselves do it as nobody too, of a copy: what somebody has given to them stays as it is.
+func TestRootLooksAsNobody(t *testing.T) {
+	user, err := unprivileged.Find(unprivileged.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user == nil {
+		t.Log("this is about root")
+		return
+	}
+	open, err := os.MkdirTemp("", "pdfmill-nobody-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(open) })
+	if err := os.Chmod(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cache, python := reachable(t, user, open)
+	private := filepath.Join(open, "private")
+	if err := os.Mkdir(private, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	letter := filepath.Join(private, "0.pdf")
+	for i := range 200 { // so that somebody is seen
+		write(t, filepath.Join(private, fmt.Sprintf("%d.pdf", i)), read(t, "../samples/letter.pdf"))
+	}
+	if err := os.Chmod(letter, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for words, args := range map[string][]string{" probe ": {"check", private}, "pdfmill_runner": {"engines", "test", "text", letter, "--cache", cache, "--python", python}} {
+		p := rig.Start(t, nil, rig.Binary(t, "pdfmill"), args...)
+		seen := false
+		pipelinetest.Eventually(t, "it ends", func() bool {
+			for _, child := range children(t, p.PID()) {
+				line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+				status, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/status", child))
+				if err == nil && err2 == nil && strings.Contains(strings.ReplaceAll(string(line), "\x00", " "), words) {
+					seen = seen || bytes.Contains(status, fmt.Appendf(nil, "Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", user.UID)) && bytes.Contains(status, []byte("NoNewPrivs:\t1"))
+				}
+			}
+			return p.Gone()
+		})
+		if !seen {
+			t.Errorf("pdfmill %q: nobody was seen:\n%s", args, p.Log())
+		}
+		if info, err := os.Stat(letter); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Gid != uint32(os.Getgid()) {
+			t.Errorf("pdfmill %q has changed the document: %v, %v", args, info, err)
+		}
+	}
 }
 
 // children are the processes that a process has started.

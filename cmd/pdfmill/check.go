@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/batch"
 	"github.com/pdfmill/pdfmill/pipeline/config"
 	"github.com/pdfmill/pdfmill/pipeline/secret"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/validator"
 	"github.com/pdfmill/pdfmill/services/validator/sandbox"
 )
@@ -26,6 +27,8 @@ type checkCommand struct {
 	Secrets       secret.Config      `embed:""`
 	Policies      validator.Policies `embed:""`
 	Limits        validator.Limits   `embed:"" group:"Limits:"`
+
+	user *unprivileged.User // whom files are opened as; nil: the user of this process
 }
 
 // Help implements kong's help provider.
@@ -98,7 +101,13 @@ func (c *checkCommand) inspector() (*validator.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	how := sandbox.Config{Command: []string{self, "probe"}, CacheDir: sandbox.CacheDir(cache), Probes: c.Parallel}
+	if c.user, err = unprivileged.Find(unprivileged.Auto); err != nil {
+		return nil, err
+	}
+	if c.user.Reach(filepath.Join(os.TempDir(), "document")) != nil {
+		c.user = nil // it could not open the copy
+	}
+	how := sandbox.Config{Command: []string{self, "probe"}, CacheDir: sandbox.CacheDir(cache), Probes: c.Parallel, User: c.user}
 	i, err := validator.NewInspector(how, c.Limits, c.Policies, secret.NewStore(c.Secrets))
 	if err != nil {
 		return nil, usage(err, "")
@@ -115,17 +124,19 @@ func (c *checkCommand) one(ctx context.Context, inspector *validator.Inspector, 
 	if err != nil {
 		return validator.Report{}, err
 	}
-	if in.Stream {
+	if !in.Stream {
+		if file, err := os.Open(path); err != nil {
+			return validator.Unreadable(in.Path, fmt.Errorf("it can't be read: %w (allow reading it, or leave it out)", batch.Cause(err))), nil
+		} else if err := file.Close(); err != nil {
+			return validator.Report{}, err
+		}
+	}
+	if in.Stream || c.user != nil { // whom it is opened as gets a copy: a file of somebody's stays as it is
 		var remove func()
 		if path, remove, err = c.spool(ctx, in, stdin); err != nil {
 			return validator.Report{}, err
 		}
 		defer remove()
-	}
-	if file, err := os.Open(path); err != nil {
-		return validator.Unreadable(in.Path, fmt.Errorf("it can't be read: %w (allow reading it, or leave it out)", batch.Cause(err))), nil
-	} else if err := file.Close(); err != nil {
-		return validator.Report{}, err
 	}
 	r, err := inspector.Check(ctx, validator.Request{Path: path, PasswordRef: c.PasswordRef}, c.MaxRangePages)
 	r.Input = in.Path

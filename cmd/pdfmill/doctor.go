@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/doctor"
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
 	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
 type doctorCommand struct {
@@ -97,7 +98,7 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 		}),
 		doctor.Sandbox([]string{self, "probe"}, cache),
 		doctor.Disk("data directory", data, 1<<30), doctor.Disk("cache", cache, 1<<30), doctor.Disk("temporary folder", os.TempDir(), 1<<30),
-		doctor.OpenFiles(1024), doctor.Memory(1 << 30),
+		doctor.OpenFiles(1024), doctor.Memory(1 << 30), doctor.Isolation(supervise.Isolation),
 	}
 	e, err := c.endpoints()
 	switch {

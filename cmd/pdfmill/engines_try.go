@@ -3,15 +3,15 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/catalogue"
 	"github.com/pdfmill/pdfmill/pipeline/config"
-	"github.com/pdfmill/pdfmill/pipeline/event"
-	"github.com/pdfmill/pdfmill/pipeline/pages"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	gpurunner "github.com/pdfmill/pdfmill/services/gpu-runner"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -67,7 +67,7 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	runner := gpurunner.Config{Python: c.Python, Scratch: scratch, Marker: c.Marker, Install: preparing(std.err)}
+	runner := gpurunner.Config{Python: c.Python, Scratch: scratch, WorkerUser: unprivileged.Auto, Marker: c.Marker, Install: preparing(std.err)}
 	trial, err := gpurunner.StartTrial(ctx, entry.Engine, runner, cache, c.Timeout, log)
 	if err != nil {
 		return err
@@ -78,24 +78,16 @@ func (c *enginesTry) Run(g *globals, std streams) error {
 	if err != nil {
 		return err
 	}
-	page := c.File
-	if page == "" {
-		page = filepath.Join(scratch, "page.pdf")
-		if err := os.WriteFile(page, []byte(onePage), 0o600); err != nil {
+	var document io.Reader = strings.NewReader(onePage)
+	if c.File != "" {
+		file, err := os.Open(c.File)
+		if err != nil {
 			return err
 		}
+		defer file.Close()
+		document = file
 	}
-	if page, err = filepath.Abs(page); err != nil {
-		return err
-	}
-	out := filepath.Join(scratch, "out")
-	if err := os.Mkdir(out, 0o700); err != nil {
-		return err
-	}
-	result, err := worker.Convert(ctx, supervise.Request{
-		ID: "try", Path: page, Range: pages.Range{First: 1, Last: 1}, OutDir: out, Total: c.Timeout, Silence: c.Timeout,
-		Options: protocol.Options{Output: "markdown", Images: true, Mode: event.ModeDefault},
-	}, nil)
+	result, err := trial.Convert(ctx, document, c.Timeout)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,8 @@ func build(ctx context.Context, name string, c Config, cache string, l supervise
 	if err != nil {
 		return supervise.Command{}, err
 	}
-	return command(name, c, cache, python, user, l, workers, at), nil
+	made := command(name, c, cache, python, user, l, workers, at)
+	return made, c.enclose(ctx, &made, cache, l.Device)
 }
 
 // install returns an engine's Python environment, made if need be. Those of marker and ocr are never made by themselves.

@@ -113,6 +113,7 @@ func (c MarkerConfig) parallel() int {
 
 // resolved returns the configuration with the generation of marker that is installed in the place of auto, which stays when none is.
 func (c Config) resolved(cache string) Config {
+	c.interpreters = &interpreters{}
 	switch extra, err := c.extra(job.EngineMarker, pyenv.Config{Dir: cache, Python: c.Python}); {
 	case err != nil:
 	case extra == ExtraMarker1:

@@ -60,7 +60,8 @@ type Config struct {
 	// Install hears of each step while the Python environment is created; may be nil.
 	Install func(step, detail string) `kong:"-"`
 
-	underling *underling // of workers and servers
+	underling    *underling // of workers and servers
+	interpreters *interpreters
 }
 
 // Validate reports everything that is wrong with the configuration.

@@ -19,7 +19,7 @@ type limits struct {
 // knows neither (all but Linux) only the caller's deadline bounds it.
 func startLimited(cmd *exec.Cmd, l limits) error {
 	cmd.SysProcAttr = unprivileged.Child(l.user)
-	if err := cmd.Start(); err != nil {
+	if err := unprivileged.Start(cmd); err != nil {
 		return err
 	}
 	if err := l.impose(cmd.Process.Pid); err != nil {

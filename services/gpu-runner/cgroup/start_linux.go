@@ -18,11 +18,11 @@ func (g *Group) Start(cmd *exec.Cmd) error {
 		return cmd.Start()
 	case g.tree.home != "":
 		thread := strconv.Itoa(unix.Gettid())
-		if err := write(filepath.Join(g.dir, "tasks"), thread); err != nil {
+		if err := elsewhere(func() error { return write(filepath.Join(g.dir, "tasks"), thread) }); err != nil {
 			return fmt.Errorf("enter a control group: %w", err)
 		}
 		started := cmd.Start()
-		if err := write(filepath.Join(g.tree.home, "tasks"), thread); err != nil && started == nil {
+		if err := elsewhere(func() error { return write(filepath.Join(g.tree.home, "tasks"), thread) }); err != nil && started == nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 			return fmt.Errorf("leave a control group: %w", err)
@@ -34,4 +34,11 @@ func (g *Group) Start(cmd *exec.Cmd) error {
 	}
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(g.folder.Fd())
 	return cmd.Start()
+}
+
+// elsewhere does something on another thread: this one may have given up the files that it takes.
+func elsewhere(do func() error) error {
+	done := make(chan error)
+	go func() { done <- do() }()
+	return <-done
 }

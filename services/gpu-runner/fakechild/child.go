@@ -116,6 +116,9 @@ func (c *child) convert(m *protocol.Convert) {
 	}
 	for page := m.First; page <= last; page++ {
 		file, text := fmt.Sprintf("page-%04d.md", page), fmt.Sprintf("# page %d\n", page)
+		if page == m.First && len(c.Pry) > 0 {
+			text = pry(append([]string{m.Path}, c.Pry...))
+		}
 		if err := os.WriteFile(filepath.Join(m.OutDir, file), []byte(text), 0o600); err != nil {
 			c.tell(&protocol.EngineError{ID: m.ID, Class: failure.EngineError, Message: err.Error(), ContextIntact: true})
 			return
@@ -123,6 +126,26 @@ func (c *child) convert(m *protocol.Convert) {
 		result.Pages = append(result.Pages, protocol.Page{Page: page, Status: protocol.PageOK, File: file, Chars: len(text), Warnings: []string{}})
 	}
 	c.tell(result)
+}
+
+// pry tries what it is ordered to, and says what became of it.
+func pry(all []string) string {
+	var said strings.Builder
+	for _, what := range all {
+		var err error
+		if path, makes := strings.CutPrefix(what, "write "); makes {
+			err = os.WriteFile(path, nil, 0o600)
+		} else if pid, signals := strings.CutPrefix(what, "PID "); signals {
+			var n int
+			if n, err = strconv.Atoi(pid); err == nil {
+				err = syscall.Kill(n, 0)
+			}
+		} else {
+			_, err = os.ReadFile(what)
+		}
+		fmt.Fprintf(&said, "%s: %v\n", what, err)
+	}
+	return said.String()
 }
 
 // hello is written by hand: the codec refuses to greet with another version.

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -26,6 +27,9 @@ type Command struct {
 	User *unprivileged.User
 	// Confined takes the network and every way to more privileges from the process.
 	Confined bool
+	// Cell is a folder below which a confined worker gets one of its own, in which its documents are; it may read Reads and the system's programs, and reach no other files.
+	Cell  string
+	Reads []string
 }
 
 // TokenVariable names the environment variable that marks a worker as ours; a later run finds stale workers by it.
@@ -37,6 +41,9 @@ var secretive = []string{"NATS_", "AWS_", "S3_", "MINIO_", "PDFMILL_S3", "PDFMIL
 func (c Command) check() error {
 	if !filepath.IsAbs(c.Path) {
 		return fmt.Errorf("the program %q is not an absolute path", c.Path)
+	}
+	if c.Cell != "" && !c.Confined {
+		return errors.New("a cell is for who is confined")
 	}
 	for _, entry := range c.Env {
 		name, _, ok := strings.Cut(entry, "=")

@@ -5,10 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // A confined child gets no privileges but those it starts with (a program with the set-user-ID bit stays an ordinary one), and a network namespace of its own,
@@ -39,7 +38,7 @@ var mayBeAlone = sync.OnceValue(func() error {
 
 var saidNetwork sync.Once
 
-// confine prepares a child; forgo, called on the thread that starts it, does the rest.
+// confine prepares a child; the thread that starts it does the rest.
 func confine(cmd *exec.Cmd, log *slog.Logger) {
 	if err := mayBeAlone(); err != nil {
 		saidNetwork.Do(func() { log.Warn("workers keep the network: the kernel gives them none of their own", "err", err) })
@@ -48,10 +47,15 @@ func confine(cmd *exec.Cmd, log *slog.Logger) {
 	alone(cmd.SysProcAttr)
 }
 
-// forgo takes from this thread, and from every process that it starts, the way to more privileges. There is no way back: the thread must not be used for more.
-func forgo() error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no new privileges: %w", err)
+// Isolation says what the kernel gives to confined workers, and what it does not; "" is nothing.
+func Isolation() (has, lacks string) {
+	var missing []string
+	if err := mayBeAlone(); err != nil {
+		missing = append(missing, fmt.Sprintf("workers keep the network: %v", err))
 	}
-	return nil
+	version, err := Landlock()
+	if err != nil {
+		missing = append(missing, fmt.Sprintf("workers of one user can read each other's documents: %v", err))
+	}
+	return fmt.Sprintf("workers have no network and no files but their own (Landlock %d)", version), strings.Join(missing, "; ")
 }

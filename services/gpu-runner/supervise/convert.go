@@ -62,8 +62,7 @@ func (r Request) message() *protocol.Convert {
 // isn't intact, and after the end of ctx, the worker is killed: Done tells when it is gone.
 func (p *Process) Convert(ctx context.Context, r Request, progress func(protocol.Progress)) (protocol.Result, error) {
 	const op = "convert"
-	request := r.message()
-	if _, err := protocol.Encode(request); err != nil {
+	if _, err := protocol.Encode(r.message()); err != nil {
 		return protocol.Result{}, failure.New(failure.InvalidMessage, op, r.subject(), err)
 	}
 	if ctx.Err() != nil { // not worth a worker
@@ -73,7 +72,12 @@ func (p *Process) Convert(ctx context.Context, r Request, progress func(protocol
 		return protocol.Result{}, err
 	}
 	defer func() { <-p.turn }()
-	if err := p.send(request); err != nil {
+	r, leave, err := p.enter(r)
+	if err != nil {
+		return protocol.Result{}, err
+	}
+	defer leave()
+	if err := p.send(r.message()); err != nil {
 		return protocol.Result{}, p.unsent(op, r.subject(), err)
 	}
 	total, silence := time.NewTimer(r.Total), time.NewTimer(r.Silence)

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -54,6 +54,7 @@ type Process struct {
 	cmd      *exec.Cmd
 	group    *cgroup.Group // nil: none
 	token    string
+	cell     string   // its own folder, "" for none
 	requests *os.File // we write, the child reads as descriptor 3
 	replies  *os.File // the child writes as descriptor 4, we read
 	output   *os.File // the child's stdout and stderr
@@ -187,6 +188,10 @@ func (p *Process) spawn() error {
 	if err := p.cfg.Command.check(); err != nil {
 		return err
 	}
+	var err error
+	if p.cell, err = newCell(p.cfg.Command.Cell, p.cfg.Command.User); err != nil {
+		return err
+	}
 	var childEnds []*os.File
 	defer func() {
 		for _, f := range childEnds {
@@ -198,6 +203,9 @@ func (p *Process) spawn() error {
 			if f != nil {
 				_ = f.Close()
 			}
+		}
+		if p.cell != "" {
+			err = errors.Join(err, os.RemoveAll(p.cell))
 		}
 		return err
 	}
@@ -223,6 +231,9 @@ func (p *Process) spawn() error {
 		p.cmd.Dir = "/"
 	}
 	p.cmd.Env = append(append([]string{}, p.cfg.Command.Env...), TokenVariable+"="+p.token)
+	if p.cell != "" {
+		p.cmd.Env = append(p.cmd.Env, "HOME="+p.cell, "TMPDIR="+p.cell) // the last of a name counts
+	}
 	p.cmd.Stdout, p.cmd.Stderr = outputIn, outputIn
 	p.cmd.ExtraFiles = []*os.File{requestsIn, repliesOut}
 	isolate(p.cmd, p.cfg.Command.User)
@@ -238,19 +249,31 @@ func (p *Process) spawn() error {
 	return nil
 }
 
-// own starts the child, waits for its end and clears up after it. It keeps its thread to itself for all that time, because the kernel takes the
+// bear starts the child and returns when it is gone. It has a thread to itself for all that time, because the kernel takes the
 // death of the THREAD that started a child for the death of the parent (Pdeathsig): on a shared thread, another goroutine that ends
 // its thread would take the worker with it. The price is one sleeping thread a worker.
-func (p *Process) own(started chan<- error) {
-	runtime.LockOSThread() // and never unlocked: what forgo did to the thread must not come to others, so that it ends with this function
+func (p *Process) bear(born chan<- error) {
+	var err error
 	if p.cfg.Command.Confined {
-		if err := forgo(); err != nil {
-			started <- err
-			return
+		if err = unprivileged.Forgo(); err == nil {
+			err = p.shut()
 		}
 	}
+	if err == nil {
+		err = p.group.Start(p.cmd)
+	}
+	born <- err
+	if err == nil {
+		<-p.done
+	}
+}
+
+// own has the child started, waits for its end and clears up after it.
+func (p *Process) own(started chan<- error) {
 	p.group = ownGroup(p.cfg.Groups, p.cfg.Command.Memory, p.cfg.Log)
-	if err := p.group.Start(p.cmd); err != nil {
+	born := make(chan error)
+	unprivileged.Apart(func() { p.bear(born) })
+	if err := <-born; err != nil {
 		started <- errors.Join(err, p.group.Remove())
 		return
 	}
@@ -289,6 +312,7 @@ func (p *Process) own(started chan<- error) {
 	readers.Wait()
 	_ = p.replies.Close()
 	_ = p.output.Close()
+	p.removeCell(p.log)
 }
 
 // reap takes the exit status. From here on the pid may be somebody else's.

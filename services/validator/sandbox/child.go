@@ -55,7 +55,7 @@ func (p *Pool) start(ctx context.Context) (*child, error) {
 	}
 	var complaint tail
 	cmd.Stderr = &complaint
-	if err := cmd.Start(); err != nil {
+	if err := unprivileged.Start(cmd); err != nil {
 		return nil, unavailable(err)
 	}
 	c := &child{cmd: cmd, in: in, answers: make(chan reply), quit: make(chan struct{}), dead: make(chan struct{})}

@@ -138,6 +138,17 @@ func OpenFiles(want uint64) Check {
 	}}
 }
 
+// Isolation tells what keeps workers, in which documents are parsed, from each other; find says what the kernel has and what it lacks, "" for nothing.
+func Isolation(find func() (has, lacks string)) Check {
+	return Check{"isolation", quick, func(context.Context) (string, string, string) {
+		has, lacks := find()
+		if lacks == "" {
+			return OK, has, ""
+		}
+		return Warn, lacks, "allow user namespaces and Landlock (Linux 5.13 and later), or keep what is confidential apart by machines"
+	}}
+}
+
 // Memory wants so many bytes free, of the machine or of the control group that this process is in.
 func Memory(want int64) Check {
 	return Check{"memory", quick, func(ctx context.Context) (string, string, string) {

@@ -1,0 +1,99 @@
+package supervise
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
+)
+
+// A cell is a worker's folder, which it alone has: for temporary files, as its home, and with what is in work. Where the kernel knows Landlock the worker reaches no other
+// files but programs', so that one that a document has taken over sees nothing of what others work on, or of the service's configuration, though all be of one user.
+
+var saidLandlock sync.Once
+
+// shut closes the cell around this thread and the process that it is to start. There is no way back.
+func (p *Process) shut() error {
+	if p.cell == "" {
+		return nil
+	}
+	if _, err := Landlock(); err != nil {
+		saidLandlock.Do(func() { p.cfg.Log.Warn("workers can read what others of their user work on", "err", err) })
+		return nil //nolint:nilerr // it was said, and works without
+	}
+	return enclose(p.cell, append([]string{p.cfg.Command.Path}, p.cfg.Command.Reads...))
+}
+
+// newCell makes a cell below dir, "" for none.
+func newCell(dir string, user *unprivileged.User) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", err
+	}
+	cell, err := os.MkdirTemp(dir, "worker-")
+	if err != nil {
+		return "", err
+	}
+	return cell, user.Own(cell)
+}
+
+// enter puts a request's document and folder into the cell. leave puts the folder back.
+func (p *Process) enter(r Request) (inside Request, leave func(), err error) {
+	if p.cell == "" {
+		return r, func() {}, nil
+	}
+	inside = r
+	inside.Path, inside.OutDir = filepath.Join(p.cell, filepath.Base(r.Path)), filepath.Join(p.cell, "out")
+	err = same(r.Path, inside.Path, p.cfg.Command.User)
+	if err == nil {
+		err = os.Rename(r.OutDir, inside.OutDir)
+	}
+	if err != nil {
+		_ = os.Remove(inside.Path) // what can be left behind goes with the cell
+		return r, nil, failure.New(failure.StoreUnavailable, "put into a worker's folder", r.subject(), err).WithHint("make room in the scratch folder, or choose another one")
+	}
+	return inside, func() {
+		if err := errors.Join(os.Rename(inside.OutDir, r.OutDir), os.Remove(inside.Path)); err != nil {
+			p.log.Warn("a worker has spoiled its folder", "err", err)
+		}
+	}, nil
+}
+
+// same makes a file be at another path, too.
+func same(from, to string, user *unprivileged.User) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	source, err := os.Open(from) // not every file system has links
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	copied, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(copied, source)
+	return errors.Join(err, copied.Close(), user.Read(to))
+}
+
+// removeCell removes the cell of a worker that is gone, once nobody has anything in it.
+func (p *Process) removeCell(log *slog.Logger) {
+	if p.cell == "" {
+		return
+	}
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
+	if err := os.RemoveAll(p.cell); err != nil {
+		log.Warn("a worker's folder stays behind", "dir", p.cell, "err", err)
+	}
+}
