@@ -45,7 +45,7 @@ test-python: $(VENV)/.ready
 
 # Marker's real code, both generations, each in the environment that `pdfmill engines install` makes; their weights are stand-ins (tiny, random, or
 # servers that answer the wire formats), named so in runner-py/tests/real_marker. Some 5 GB each; uv, when there, lets them share what they have in common.
-# Both generations' tests of the runner go side by side, and the pipeline's tests three at a time, which takes some 6 GB of memory.
+# Both generations' tests of the runner go side by side, and the pipeline's tests three at a time.
 MARKERS ?= marker marker1
 UV := $(CACHE)/uv-bin
 $(UV)/uv: # alone in its folder: the Python beside it must not become everybody's

@@ -20,7 +20,7 @@ from .installed import GENERATION, PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-collect_ignore = ["test_resident.py"] if GENERATION == 2 else ["test_servers.py", "test_llm.py", "test_dropin.py"]
+collect_ignore = ["test_resident.py"] if GENERATION == 2 else ["test_servers.py", "test_llm.py"]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from rig import REPOSITORY, Rig, request
 from .installed import GENERATION, PATIENCE
 
 SAMPLES = REPOSITORY / "samples"
+# Unlike each other: what stands on top of every page is a running head to marker, and left out.
+TITLES = ["Water", "Of grain and flour", "Stones", "Weather in the valley", "Ledgers", "Dams", "What the miller said"]
 PROSE = [f"Line {n} speaks of water and of the mills along the river valley." for n in range(1, 9)]
 
 

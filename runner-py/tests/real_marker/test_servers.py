@@ -16,7 +16,7 @@ from pdfmill_runner.failures import FailureClass
 from pdfmill_runner.protocol import DEGRADED, FAILED, OK, Error
 from rig import Rig, request
 
-from .test_marker import PROSE, SAMPLES, book, good, pages, write
+from .test_marker import PROSE, SAMPLES, TITLES, book, good, pages, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,10 +81,6 @@ def test_a_layout_server_that_fails_is_unhealthy(marker: Rig, tmp_path: Path, se
     assert isinstance(answer, Error)
     assert answer.failure == FailureClass.UNHEALTHY
     assert "HTTPStatusError" in answer.traceback
-
-
-# Unlike each other: what stands on top of every page is a running head to marker, and left out.
-TITLES = ["Water", "Of grain and flour", "Stones", "Weather in the valley", "Ledgers", "Dams", "What the miller said"]
 
 
 def chapters(*sizes: int) -> bytes:
