@@ -66,18 +66,26 @@ func warned(e event.Converted, page int) (all []string) {
 	return all
 }
 
-// A worker that hangs in a forward pass is ended for its silence, and the page is read in the plainest way, in a fresh one.
+// A worker that hangs in a forward pass is ended for its silence. Which of the pages does that is found by cutting, and it alone is read in the plainest way; those
+// around it are converted by marker.
 func TestAHangInsideTorchCostsNoPage(t *testing.T) {
 	each(t, func(t *testing.T, p *plant) {
 		p.sabotage("hang", "always")
-		pipeline := p.up("--workers", "1", "--silence-timeout", "30s")
+		pipeline := p.up("--workers", "1", "--silence-timeout", "15s")
 		events := rig.Subscribe(t, pipeline.NATS())
-		e := p.submit(pipeline, "hang.pdf", book("Here they hang")).converted(events)
-		if !e.Complete || !slices.Contains(warned(e, 1), "degraded") || !strings.Contains(e.Markdown.Inline, "Here they hang") {
+		words := []string{"Water runs", "Here they hang", "Rain falls"}
+		e := p.submit(pipeline, "hang.pdf", book(words...)).converted(events)
+		for i, said := range words {
+			if plainly := slices.Contains(warned(e, i+1), "degraded"); plainly != (i == 1) || !strings.Contains(e.Markdown.Inline, said) {
+				t.Errorf("page %d, read plainly: %v", i+1, plainly)
+			}
+		}
+		if !e.Complete || len(e.Warnings) != 1 {
 			t.Errorf("%+v", e)
 		}
-		if log := pipeline.Processes[0].Log(); !strings.Contains(log, "silent for 30s") {
-			t.Error("nobody was ended for silence")
+		// In a range of three pages, of two, and alone.
+		if log := pipeline.Processes[0].Log(); strings.Count(log, "silent for 15s") < 3 {
+			t.Errorf("workers were ended for silence %d times", strings.Count(log, "silent for 15s"))
 		}
 	}, "marker1")
 }
