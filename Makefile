@@ -140,6 +140,7 @@ test-faults:
 ROUNDS ?= 1
 test-cluster: build
 	PDFMILL_BIN=$(CURDIR)/bin PDFMILL_CLUSTER_ROUNDS=$(ROUNDS) $(GO) test -count=1 -tags cluster -timeout $$((30 + 10 * $(ROUNDS)))m -v ./e2e/cluster
+	PDFMILL_BIN=$(CURDIR)/bin $(GO) test -count=1 -tags cluster -run WithMinIO ./e2e/deploy
 
 # An earlier version and this one on one queue, in that cluster. FROM names the version: the latest tag, else what was there a day ago, but none before OLDEST, which is the
 # first with this test. Its history must be here.

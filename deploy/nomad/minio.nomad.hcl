@@ -196,7 +196,8 @@ job "pdfmill-s3" {
           uid                  = 65534
           gid                  = 65534
           error_on_missing_key = true
-          data                 = "${local.secrets}{{ .${file.value} }}${local.end}\n"
+          # MinIO refuses a key with an empty line after it.
+          data                 = "${local.secrets}{{ printf \"%v\" .${file.value} | trimSpace }}${local.end}\n"
         }
       }
 

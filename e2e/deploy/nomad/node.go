@@ -239,7 +239,7 @@ func (a *allocation) expand(text string, strict bool) (string, error) {
 		option = "missingkey=error"
 	}
 	t, err := template.New("").Option(option).Funcs(template.FuncMap{
-		"env": a.env, "nomadVar": secrets, "nomadService": find, "service": find,
+		"env": a.env, "trimSpace": strings.TrimSpace, "nomadVar": secrets, "nomadService": find, "service": find,
 		"secret": func(path string) (any, error) {
 			s, err := secrets(path)
 			return struct{ Data map[string]any }{map[string]any{"data": s}}, err
