@@ -34,7 +34,8 @@ CLI = {
     # 1.10.2's command for folders imports psutil, which the package doesn't require: the one for a document alone.
     1: "from marker.scripts.convert_single import convert_single_cli; convert_single_cli()",
 }
-OUTPUTS = ("markdown", "html", "json", "chunks")
+# What joins ranges is the same for both generations, and starting 1.10.x takes long: there, one output of each kind.
+OUTPUTS = ("markdown", "html", "json", "chunks") if GENERATION == 2 else ("markdown", "json")
 CUT = {"PDFMILL_MAX_RANGE_PAGES": "1"}
 
 
