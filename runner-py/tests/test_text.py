@@ -281,3 +281,15 @@ def test_the_corpus(runner: Rig, tmp_path: Path, file: Path, kind: str, pages: i
     assert [page.page for page in result.pages] == list(range(1, last + 1))
     if kind != "exotic":
         assert {page.status for page in result.pages} == {OK}
+
+
+def test_the_characters_of_a_page_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdfs.document(pdfs.text("twelve signs")))
+    with Document(str(path)) as document:
+        shape = document.inspect(1, images=False, layer=12)
+        assert (shape.chars, shape.layer) == (12, "twelve signs")
+        shape = document.inspect(1, images=False, layer=11)
+        assert (shape.chars, shape.layer) == (12, ""), "a longer layer than was wanted"
+        assert document.text(1, 12) == ("twelve signs", False)
+        assert document.text(1, 6) == ("twelve", True)

@@ -243,7 +243,7 @@ def _text_of(page: Any, limit: int) -> tuple[str, int]:  # noqa: ANN401 - a hand
         buffer = (ctypes.c_ushort * (take * 2 + 1))()  # a character may be two units; one more for the final zero
         units = c.FPDFText_GetText(text_page, 0, take, buffer) if take else 1
         text = bytes(buffer)[: max(units - 1, 0) * 2].decode("utf-16-le", errors="replace")
-        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), count > limit
+        return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", ""), count
     finally:
         c.FPDFText_ClosePage(text_page)
 
