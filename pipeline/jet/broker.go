@@ -15,6 +15,7 @@ type Broker struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 	log  *slog.Logger
+	told *told
 }
 
 // JS is the JetStream context, for operator tools.

@@ -2,6 +2,7 @@ package jet_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -150,5 +151,51 @@ func TestACancellationIsOfItsPass(t *testing.T) {
 	empty(t, b)
 	if all := endedAs(t, b); all[event.TerminalID(j)] != "cancelled" || all[event.TerminalID(later)] != "converted" {
 		t.Fatalf("ends %v", all)
+	}
+}
+
+// TestNobodyHoldsAllEnds: what is noted of passes grows with the documents that failed. A loop asks about those of its messages, and is sent no others'.
+func TestNobodyHoldsAllEnds(t *testing.T) {
+	b, _ := pipelinetest.NATS(t)
+	kv, err := b.JS().KeyValue(t.Context(), jet.KVEnds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(key, value string) {
+		t.Helper()
+		if _, err := kv.PutString(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		note(fmt.Sprintf("end.%d-0", i), `{"told":true}`)
+		note(fmt.Sprintf("%d-0", i), `{"job":"other","by":"tester"}`)
+	}
+	ended, cancelled, wanted := testJob("ended"), testJob("cancelled"), testJob("wanted")
+	note("end."+ended.PassID(), `{"told":true}`)
+	note(cancelled.PassID(), `{"job":"`+cancelled.ID+`","by":"tester"}`)
+	for _, j := range []job.Job{ended, cancelled, wanted} {
+		publish(t, b, event.Ingested{Job: j}.Output())
+	}
+	start(t, b, func(_ context.Context, d stage.Delivery[event.Ingested]) ([]stage.Output, error) {
+		return []stage.Output{converted(d.Body.Job)}, nil
+	}, 0)
+	empty(t, b)
+	if all := endedAs(t, b); all[event.TerminalID(wanted)] != "converted" || all[event.TerminalID(cancelled)] != "cancelled" || len(all) != 2 {
+		t.Fatalf("ended: %v", all)
+	}
+	stream, err := b.JS().Stream(t.Context(), "KV_"+jet.KVEnds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	followers := 0
+	for c := range stream.ListConsumers(t.Context()).Info() {
+		followers++
+		if c.Delivered.Consumer > 0 {
+			t.Errorf("%d entries were sent to who follows %s", c.Delivered.Consumer, c.Config.FilterSubject)
+		}
+	}
+	if followers != 1 {
+		t.Errorf("%d follow the cancellations, want 1", followers)
 	}
 }

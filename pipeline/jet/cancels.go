@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,50 +19,42 @@ import (
 // errCancelled is why the work on a cancelled job ends.
 var errCancelled = errors.New("the job was cancelled")
 
-// cancels knows every cancellation, and ends the work in hand that a new one is about; it also knows the passes that a dead letter ended.
+// cancelKeys are the keys of cancellations in the KV bucket pdf_ends: those of ends have two parts.
+const cancelKeys = "*"
+
+// cancels asks what is noted of a pass when a message of it comes, and ends the work in hand that a later cancellation is about. It holds only what is in hand: what is noted
+// grows with the documents that failed.
 type cancels struct {
 	kv      jetstream.KeyValue
 	watcher jetstream.KeyWatcher
 
 	mu     sync.Mutex
-	all    map[string]Cancellation // by pass, as inHand is
-	inHand map[string]map[*inHand]struct{}
-	ends   map[string]struct{} // passes that a dead letter ended
+	inHand map[*inHand]struct{}
 }
 
-type inHand struct{ end context.CancelCauseFunc }
+// inHand is a message in work.
+type inHand struct {
+	work      job.Job
+	end       context.CancelCauseFunc
+	cancelled *Cancellation // guarded by cancels.mu
+}
 
-// followCancels returns when every cancellation that there is is known.
+// followCancels returns when no later cancellation can be missed.
 func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
 	kv, err := b.js.KeyValue(ctx, KVEnds)
 	if err != nil {
 		return nil, missing("KV bucket "+KVEnds, err)
 	}
-	c := &cancels{kv: kv, all: map[string]Cancellation{}, inHand: map[string]map[*inHand]struct{}{}, ends: map[string]struct{}{}}
+	c := &cancels{kv: kv, inHand: map[*inHand]struct{}{}}
 	return c, c.open(ctx)
 }
 
-// open starts watching and takes in what is there.
-func (c *cancels) open(ctx context.Context) error {
-	watcher, err := c.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
+// open starts watching.
+func (c *cancels) open(ctx context.Context) (err error) {
+	if c.watcher, err = c.kv.Watch(ctx, cancelKeys, jetstream.UpdatesOnly(), jetstream.IgnoreDeletes()); err != nil {
 		return fmt.Errorf("watch %s: %w", KVEnds, err)
 	}
-	c.watcher = watcher
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case entry, open := <-c.watcher.Updates():
-			if !open {
-				return fmt.Errorf("watch %s: the server ended it", KVEnds)
-			}
-			if entry == nil {
-				return nil
-			}
-			c.take(entry)
-		}
-	}
+	return nil
 }
 
 // run takes in what comes, until ctx ends.
@@ -79,68 +72,92 @@ func (c *cancels) run(ctx context.Context, log *slog.Logger) {
 				continue
 			}
 		}
-		for err := c.open(ctx); err != nil && ctx.Err() == nil; err = c.open(ctx) {
+		for err := c.again(ctx); err != nil && ctx.Err() == nil; err = c.again(ctx) {
 			log.Warn("lost sight of cancellations, looking again", "err", err)
 			wait(ctx, time.Second)
 		}
 	}
 }
 
-func (c *cancels) take(entry jetstream.KeyValueEntry) {
-	if pass, is := strings.CutPrefix(entry.Key(), endPrefix); is {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.ends[pass] = struct{}{}
-		return
+// again opens anew, and asks about what is in hand: it may have been cancelled meanwhile.
+func (c *cancels) again(ctx context.Context) error {
+	if err := c.open(ctx); err != nil {
+		return err
 	}
+	c.mu.Lock()
+	all := slices.Collect(maps.Keys(c.inHand))
+	c.mu.Unlock()
+	for _, h := range all {
+		if err := c.ask(ctx, h.work); err != nil {
+			_ = c.watcher.Stop() // the next try has its own
+			return err
+		}
+	}
+	return nil
+}
+
+// ask takes in the cancellation of a pass, if there is one.
+func (c *cancels) ask(ctx context.Context, work job.Job) error {
+	if work.ID == "" {
+		return nil
+	}
+	entry, err := c.kv.Get(ctx, work.PassID())
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ask whether job %s was cancelled: %w", work.ID, err)
+	}
+	c.take(entry)
+	return nil
+}
+
+func (c *cancels) take(entry jetstream.KeyValueEntry) {
 	var one Cancellation
 	if json.Unmarshal(entry.Value(), &one) != nil || one.Job == "" {
 		return // written by a newer version
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all[entry.Key()] = one
-	for h := range c.inHand[entry.Key()] {
-		h.end(errCancelled)
+	for h := range c.inHand {
+		if h.work.PassID() == entry.Key() {
+			h.cancelled = &one
+			h.end(errCancelled)
+		}
 	}
 }
 
-// of returns the cancellation of a pass, or nil.
-func (c *cancels) of(work job.Job) *Cancellation {
+// of returns the cancellation of what is in hand, or nil.
+func (c *cancels) of(h *inHand) *Cancellation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one, is := c.all[work.PassID()]
-	if work.ID == "" || !is {
-		return nil
-	}
-	return &one
+	return h.cancelled
 }
 
-// hasEnd reports whether a dead letter ended the pass.
-func (c *cancels) hasEnd(work job.Job) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, has := c.ends[work.PassID()]
-	return has && work.Drop != ""
+// hasEnd asks whether a dead letter ended the pass.
+func (c *cancels) hasEnd(ctx context.Context, work job.Job) (bool, error) {
+	if work.ID == "" || work.Drop == "" {
+		return false, nil
+	}
+	_, err := c.kv.Get(ctx, endKey(work))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask whether job %s has ended: %w", work.ID, err)
+	}
+	return true, nil
 }
 
-// watch has end called when the pass is cancelled, or is already, until release is called.
-func (c *cancels) watch(work job.Job, end context.CancelCauseFunc) (release func()) {
-	h, pass := &inHand{end: end}, work.PassID()
+// watch has end called when the pass is cancelled, until release is called. What was cancelled before, ask tells.
+func (c *cancels) watch(work job.Job, end context.CancelCauseFunc) (h *inHand, release func()) {
+	h = &inHand{work: work, end: end}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inHand[pass] == nil {
-		c.inHand[pass] = map[*inHand]struct{}{}
-	}
-	c.inHand[pass][h] = struct{}{}
-	if _, is := c.all[pass]; is {
-		end(errCancelled)
-	}
-	return func() {
+	c.inHand[h] = struct{}{}
+	return h, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if delete(c.inHand[pass], h); len(c.inHand[pass]) == 0 {
-			delete(c.inHand, pass)
-		}
+		delete(c.inHand, h)
 	}
 }

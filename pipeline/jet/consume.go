@@ -147,13 +147,13 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	err = decode(msg, &d)
 	o := Observation{Stage: w.loop.Stage, Outcome: Started, Attempt: d.Attempt, Work: d.Body.Work(), Range: rangeOf(d.Body), Stored: meta.Timestamp}
 	w.observe(o)
-	if done, failed := w.done(ctx, o.Work, meta); done || failed != nil {
+	hand, release := w.cancels.watch(o.Work, cancel)
+	defer release()
+	if done, failed := w.done(kill, o.Work, meta); done || failed != nil {
 		w.leave(ctx, msg, o, failed)
 		return
 	}
 	if err == nil {
-		release := w.cancels.watch(o.Work, cancel)
-		defer release()
 		crashpoint.Reach(w.loop.Stage, crashpoint.BeforeWork)
 		if ctx.Err() == nil {
 			outputs, err = w.hold(ctx, drain, d)
@@ -162,7 +162,7 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 		}
 	}
 	o.Outcome, o.Seconds, o.Outputs, o.Err = Done, time.Since(started).Seconds(), outputs, err
-	if c := w.cancels.of(o.Work); c != nil && !past && kill.Err() == nil {
+	if c := w.cancels.of(hand); c != nil && !past && kill.Err() == nil {
 		w.cancelled(kill, msg, meta, o, *c)
 		return
 	}
@@ -184,9 +184,15 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	w.failed(ctx, msg, meta, o, err)
 }
 
-// done reports whether the pass of a message has ended, as a dead letter did it or, of a message that comes again, as an event tells.
+// done reports whether the pass of a message has ended, as a dead letter did it or, of a message that comes again, as an event tells. It asks whether the pass was cancelled as well.
 func (w *worker[B]) done(ctx context.Context, work job.Job, meta *jetstream.MsgMetadata) (bool, error) {
-	if w.cancels.hasEnd(work) {
+	asked := make(chan error, 1)
+	go func() { asked <- w.cancels.ask(ctx, work) }()
+	ended, err := w.cancels.hasEnd(ctx, work)
+	if err := errors.Join(err, <-asked); err != nil {
+		return false, err
+	}
+	if ended {
 		return true, w.broker.tell(ctx, w.cancels.kv, work)
 	}
 	if meta.NumDelivered < 2 {

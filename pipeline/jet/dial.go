@@ -82,7 +82,7 @@ func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broke
 		conn.Close()
 		return nil, fmt.Errorf("JetStream at %s: %w", conn.ConnectedUrlRedacted(), err)
 	}
-	return &Broker{conn: conn, js: js, log: log}, nil
+	return &Broker{conn: conn, js: js, log: log, told: newTold(js)}, nil
 }
 
 // ErrAway says that no NATS server answers at an address.

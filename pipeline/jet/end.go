@@ -13,7 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
-// end is how a dead letter ended a pass: the value of its key in the KV bucket pdf_ends, written before the end is told. Every loop knows these keys: what is
+// end is how a dead letter ended a pass: the value of its key in the KV bucket pdf_ends, written before the end is told. Every loop asks for that key: what is
 // still queued of such a pass, for however long, can't come to another end.
 type end struct {
 	Told    bool              `json:"told"`

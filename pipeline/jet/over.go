@@ -2,11 +2,8 @@ package jet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/job"
@@ -26,39 +23,17 @@ func (b *Broker) over(ctx context.Context, work job.Job, stored time.Time) (bool
 	if err != nil {
 		return false, missing("stream "+StreamEvents, err)
 	}
-	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &stored, HeadersOnly: true, InactiveThreshold: time.Minute}
 	age := stream.CachedInfo().TimeStamp.Sub(stored) // by the clock that stored it: that of this process may be another one, and wrong
 	switch {
 	case age < 0: // the server's clock was set back: what was told since may bear an earlier time
-		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverAllPolicy, nil
+		stored = time.Time{}
 	case age < remembered:
 		return false, nil
 	}
 	id := event.TerminalID(work)
-	consumer, err := b.js.OrderedConsumer(ctx, StreamEvents, from)
-	if err != nil {
-		return false, missing("stream "+StreamEvents, err)
-	}
-	info, err := consumer.Info(ctx)
+	is, err := b.told.since(ctx, stored, id)
 	if err != nil {
 		return false, fmt.Errorf("look for event %s: %w", id, err)
 	}
-	for left := info.NumPending; left > 0; {
-		msg, err := consumer.Next(jetstream.FetchContext(ctx))
-		if errors.Is(err, jetstream.ErrNoMessages) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("look for event %s: %w", id, err)
-		}
-		if msg.Headers().Get("ce-id") == id {
-			return true, nil
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return false, fmt.Errorf("look for event %s: %w", id, err)
-		}
-		left = meta.NumPending
-	}
-	return false, nil
+	return is, nil
 }
