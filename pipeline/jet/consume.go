@@ -141,7 +141,7 @@ func (w *worker[B]) one(drain, kill context.Context, msg jetstream.Msg) {
 	defer keepAlive(ctx, msg)()
 
 	started := time.Now()
-	d := stage.Delivery[B]{Attempt: int(meta.NumDelivered)}
+	d := stage.Delivery[B]{ID: messageID(msg.Headers(), meta.Sequence.Stream), Attempt: int(meta.NumDelivered)}
 	var outputs []stage.Output
 	past := false
 	err = decode(msg, &d)

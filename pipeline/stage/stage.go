@@ -26,6 +26,7 @@ type Body interface {
 
 // Delivery is one message handed to a handler.
 type Delivery[B Body] struct {
+	ID      string // the message's own, the same whenever it comes
 	Body    B
 	Attempt int // 1 for the first delivery
 }

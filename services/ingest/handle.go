@@ -43,10 +43,7 @@ func (s *Service) handleIn(ctx context.Context, lane string, d stage.Delivery[ev
 	}
 	owner, _ := s.tenancy.Of(asked)
 	elsewhere := owner.Name != lane && !d.Body.Urgent()
-	if elsewhere && was.Job == "" {
-		return s.moved(d.Body), nil
-	}
-	seen, err := s.look(ctx, asked, found)
+	seen, err := s.look(ctx, asked, found || elsewhere)
 	defer seen.close()
 	if errors.Is(err, object.ErrNotFound) {
 		return nil, gone(asked, d.Body.Pass, was, found)
@@ -56,18 +53,19 @@ func (s *Service) handleIn(ctx context.Context, lane string, d stage.Delivery[ev
 	}
 	source := sourceOf(seen.Info)
 	same := found && was.Source.Version() == source.Version()
-	if d.Body.Pass == 0 && same && was.Job != "" && !s.doubts(was) {
+	taken := same && was.Job != ""
+	if d.Body.Pass == 0 && taken && !s.doubts(was) {
 		return nil, nil
 	}
-	if elsewhere && !same { // else it is a second look at what was taken, which waits for no quota
-		return s.moved(d.Body), nil
+	if elsewhere && !taken { // else it is a second look, which waits for no quota
+		return s.moved(ctx, d, source, owner)
 	}
 	err = s.take(ctx, d.Body, seen, owner, was, same)
 	if err == nil {
 		return nil, nil
 	}
 	if errors.Is(err, errWaits) {
-		return s.held(d.Body, owner), nil
+		return s.moved(ctx, d, source, owner)
 	}
 	if ctx.Err() == nil && !same {
 		s.answered(ctx, source)

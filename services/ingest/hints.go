@@ -20,7 +20,6 @@ type hints struct {
 	publish func(context.Context, ...stage.Output) error
 	known   *known
 	place   func(event.Dropped) stage.Output
-	waits   func(document.Source) bool                   // for a tenant's next day
 	promise func(context.Context, document.Source) error // that a hint is stored
 	sent    atomic.Int64
 }
@@ -44,7 +43,7 @@ func (h *hints) send(ctx context.Context, now time.Time, sources []document.Sour
 		lanes[o.Subject] = append(lanes[o.Subject], i)
 	}
 	var faults []error
-	for _, lane := range lanes { // each by itself: a lane that is full holds up no other
+	for subject, lane := range lanes { // each by itself: a lane that is full holds up no other
 		of := make([]stage.Output, len(lane))
 		for n, i := range lane {
 			of[n] = outputs[i]
@@ -54,10 +53,13 @@ func (h *hints) send(ctx context.Context, now time.Time, sources []document.Sour
 			continue
 		}
 		for _, i := range lane {
-			h.known.hint(sources[i], rounds[i], now)
-			if h.waits(sources[i]) && rounds[i] == 0 {
-				faults = append(faults, h.promise(ctx, sources[i]))
+			if event.TenantDropped(subject) != "" {
+				if err := h.promise(ctx, sources[i]); err != nil {
+					faults = append(faults, err) // the next pass drops it in again, while the broker knows its id
+					continue
+				}
 			}
+			h.known.hint(sources[i], rounds[i], now)
 		}
 		h.sent.Add(int64(len(lane)))
 	}

@@ -38,12 +38,10 @@ type known struct {
 	mu     sync.RWMutex
 	taken  map[id]sight // as in pdf_sources
 	hinted map[id]sight // on their way there
-	// waits says that hints about an object wait for a quota, for longer than a hint lasts.
-	waits func(document.Source) bool
 }
 
 func newKnown() *known {
-	return &known{taken: map[id]sight{}, hinted: map[id]sight{}, waits: func(document.Source) bool { return false }}
+	return &known{taken: map[id]sight{}, hinted: map[id]sight{}}
 }
 
 // sightOf is what a state of an object is recognised by.
@@ -109,7 +107,7 @@ func (k *known) about(s document.Source, exact bool, now time.Time) state {
 		}
 		return settled
 	}
-	if x, ok := k.hinted[key]; ok && same(x) && (now.Unix() < x.until || k.waits(s)) {
+	if x, ok := k.hinted[key]; ok && same(x) && now.Unix() < x.until {
 		return settled
 	}
 	return unknown

@@ -84,8 +84,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, sweepPatience: 10 * time.Second, warm: make(chan struct{}),
 	}
 	s.tenancy, s.meter = jet.NewTenancy(p.Broker, log), jet.NewMeter(p.Broker)
-	s.hints = &hints{publish: p.Broker.Publish, known: s.known, place: s.place, waits: s.overQuota, promise: s.promise}
-	s.known.waits = s.overQuota
+	s.hints = &hints{publish: p.Broker.Publish, known: s.known, place: s.place, promise: s.promise}
 	if p.Metrics != nil {
 		if err := p.Metrics.Register(tenantMetrics{s}); err != nil {
 			return nil, fmt.Errorf("metrics of tenants: %w", err)
@@ -157,7 +156,9 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.platform.Broker.Hold(ctx, in.lease(), s.log, s.newListing(in).run)
 		})
 	}
-	loop := jet.Loop{Stage: stage.Ingest, Subject: event.SubjectDropped, Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log}
+	loop := jet.Loop{
+		Stage: stage.Ingest, Subject: event.SubjectDropped, Concurrency: s.config.Concurrency, Observer: s.platform.Observer, Version: s.platform.Version, Log: s.platform.Log,
+	}
 	gate := jet.NewGate(s.platform.Broker, s.config.Ahead, s.log)
 	group.Go(func() error {
 		gate.Run(ctx)

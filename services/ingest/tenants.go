@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,35 +34,29 @@ func (s *Service) place(d event.Dropped) stage.Output {
 	return out
 }
 
-// overQuota says whether what is dropped there now waits for its tenant's next day.
-func (s *Service) overQuota(source document.Source) bool {
-	owner, owned := s.tenancy.Of(source)
-	return owned && owner.Waits() && s.tenancy.Over(owner.Name, s.now()) != nil
-}
-
 // promise notes that a message answers for an object, unless it was taken meanwhile: a message may wait in a tenant's lane for longer than the broker knows its
 // id, and than this process lives, and each pass over the inbox would add another.
 func (s *Service) promise(ctx context.Context, source document.Source) error {
 	return s.sources.Promise(ctx, jet.Taken{Source: source, TakenAt: s.now().UTC()})
 }
 
-// moved sends a hint on to its lane, when it came in another: from somebody who does not know tenants, or before there was this one.
-func (s *Service) moved(d event.Dropped) []stage.Output {
-	return []stage.Output{anew(s.place(d), s.now())}
+// moved puts a hint at the end of its owner's lane: it came in another, from somebody who does not know tenants or before there was this one, or it was on its way
+// when a quota was used up.
+func (s *Service) moved(ctx context.Context, d stage.Delivery[event.Dropped], source document.Source, owner tenant.Tenant) ([]stage.Output, error) {
+	out := d.Body.Output()
+	if owner.Name != "" {
+		out.Subject = event.SubjectDroppedOf(owner.Name)
+		if err := s.promise(ctx, source); err != nil { // before it is there: until then this message answers
+			return nil, unnoted(source, err)
+		}
+	}
+	out.ID = movedID(d)
+	return []stage.Output{out}, nil
 }
 
-// held puts a hint at the end of its tenant's lane, which is closed while a quota is used up. Few come this far: those that were on their way when it was.
-func (s *Service) held(d event.Dropped, owner tenant.Tenant) []stage.Output {
-	out := d.Output()
-	out.Subject = event.SubjectDroppedOf(owner.Name)
-	return []stage.Output{anew(out, s.now())}
-}
-
-// anew gives a hint an id that the broker does not know yet: it has the hint's own from this very message. That one is stored twice then, when its process dies in
-// between, is no harm.
-func anew(out stage.Output, now time.Time) stage.Output {
-	out.ID = fmt.Sprintf("%s:moved:%d", out.ID, now.UnixNano())
-	return out
+// movedID is what a hint is called in its next lane: the broker knows the hint's own id from the very message that is moved. It is the same when that comes again.
+func movedID(d stage.Delivery[event.Dropped]) string {
+	return d.Body.MessageID() + ":moved:" + document.Digest(d.ID)
 }
 
 // count has a document count for its tenant, once whatever happens, unless a quota is used up.

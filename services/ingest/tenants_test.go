@@ -11,13 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pdfmill/pdfmill/pipeline/document"
+	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 	"github.com/pdfmill/pdfmill/pipeline/tenant"
 )
 
@@ -160,6 +163,101 @@ func TestWaitingIsToldOnce(t *testing.T) {
 	}
 	days.days.Add(1)
 	pipelinetest.Eventually(t, "the second is taken", func() bool { return len(b.ingested()) == 2 && b.dropped() == 0 })
+}
+
+// forgets has the broker forget the ids of messages that are not in the queue, as when it starts again, and waits until it has.
+func (b *bench) forgets() {
+	b.t.Helper()
+	js := b.broker.JS()
+	stream, err := js.Stream(b.t.Context(), jet.StreamJobs)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.Duplicates = 100 * time.Millisecond // the least there is
+	if _, err := js.UpdateStream(b.t.Context(), config); err != nil {
+		b.t.Fatal(err)
+	}
+	known := false
+	pipelinetest.Eventually(b.t, "the broker has forgotten", func() bool {
+		ack, err := js.Publish(b.t.Context(), event.SubjectRendered, nil, jetstream.WithMsgID("the last one"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		was := known
+		known = true
+		return was && !ack.Duplicate
+	})
+	if err := stream.Purge(b.t.Context(), jetstream.WithPurgeSubject(event.SubjectRendered)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestWaitingIsToldOnceForGood: whichever way a drop came into its tenant's lane, also when the process died while it moved it there, and while no quota was used up: once
+// one is, a new process that looks through the inbox adds no other, though the broker has forgotten all ids.
+func TestWaitingIsToldOnceForGood(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.config.Directories = nil
+	days := b.tenancies(tenant.Tenant{})
+	s := b.service()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go s.tenancy.Run(ctx)
+	<-s.tenancy.Known()
+	b.folder("acme", 4)
+	listed, unsorted, elsewhere, late := b.hint("acme/00.pdf"), b.hint("acme/01.pdf"), b.hint("acme/02.pdf"), b.hint("acme/03.pdf")
+	source, err := listed.Source()
+	if err == nil {
+		err = s.hints.send(ctx, days.now(), []document.Source{source})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme := tenant.Tenant{Documents: 1}
+	for _, way := range []struct {
+		handle stage.Handler[event.Dropped]
+		hint   event.Dropped
+		over   bool
+	}{
+		{s.sort, unsorted, false},
+		{s.handle, elsewhere, false},
+		{func(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
+			return s.handleIn(ctx, "acme", d)
+		}, late, true},
+	} {
+		if way.over {
+			b.tenancies(acme)
+			if _, err := s.meter.Count(ctx, tenant.Tenant{Name: "acme"}, "another", tenant.Usage{Documents: 1}, days.now(), false); err != nil {
+				t.Fatal(err)
+			}
+			pipelinetest.Eventually(t, "the quota is used up", func() bool { return s.tenancy.Over("acme", days.now()) != nil })
+		}
+		for range 2 { // the message comes again
+			out, err := way.handle(ctx, stage.Delivery[event.Dropped]{ID: way.hint.MessageID(), Body: way.hint, Attempt: 1})
+			if err == nil {
+				err = b.broker.Publish(ctx, out...)
+			}
+			if err != nil || len(out) != 1 || out[0].Subject != event.SubjectDroppedOf("acme") {
+				t.Fatalf("%+v, %v", out, err)
+			}
+		}
+	}
+	if n := b.report(days.now(), "acme").Waiting; n != 4 {
+		t.Fatalf("%d hints wait for 4 documents", n)
+	}
+	b.forgets()
+	s, _ = b.start()
+	pipelinetest.Eventually(t, "a new process has looked through the inbox", func() bool { return s.scans.Load() >= 2 })
+	if n := b.report(days.now(), "acme").Waiting; n != 4 {
+		t.Errorf("%d hints wait for 4 documents", n)
+	}
+	acme.Documents = 9
+	b.tenancies(acme)
+	pipelinetest.Eventually(t, "all are taken", func() bool { return b.takenOf()["acme"] == 4 && b.dropped() == 0 })
+	if used := b.report(days.now(), "acme").Used; used.Documents != 5 {
+		t.Errorf("%+v was used", used)
+	}
 }
 
 // TestDeviceSecondsCloseTheLane: what engines worked is known afterwards; then nothing more is taken.

@@ -36,9 +36,12 @@ func (s *Service) lanes(gate *jet.Gate) []jet.Lane {
 }
 
 // sort puts hints of those who know no lanes, like MinIO and earlier versions, into theirs.
-func (s *Service) sort(_ context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
+func (s *Service) sort(ctx context.Context, d stage.Delivery[event.Dropped]) ([]stage.Output, error) {
 	out := s.place(d.Body)
-	out.ID += ":sorted" // the broker may know the hint's own id already, from this very message
+	if event.TenantDropped(out.Subject) != "" {
+		return s.handle(ctx, d)
+	}
+	out.ID = movedID(d)
 	return []stage.Output{out}, nil
 }
 
