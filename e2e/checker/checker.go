@@ -37,6 +37,7 @@ func (v *Verdict) fault(format string, args ...any) {
 // Told is the part of an event that is checked.
 type Told struct {
 	Job, Drop string
+	Tenant    string
 	Pass      int
 	Complete  bool
 	Markdown  struct {
@@ -165,6 +166,15 @@ func (v *Verdict) checkProduct(ctx context.Context, s3 *minio.Client, source str
 	}
 	if _, ok := objects[e.Manifest.Key]; !ok {
 		v.fault("%s: no manifest %s", source, e.Manifest.Key)
+	}
+	home := "jobs/" + e.Job + "/"
+	if e.Tenant != "" {
+		home = "tenants/" + e.Tenant + "/" + e.Job + "/"
+	}
+	for _, key := range []string{e.Markdown.Key, e.Manifest.Key} {
+		if !strings.HasPrefix(key, home) {
+			v.fault("%s: %s is not below %s", source, key, home)
+		}
 	}
 	return nil
 }

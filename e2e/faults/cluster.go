@@ -48,7 +48,8 @@ type cluster struct {
 	serial  int
 	faults  []injection
 	heard   *heard
-	dropped map[string]int // drops by bucket and key
+	dropped map[string]int   // drops by bucket and key
+	sizes   map[string]int64 // of the latest drop, in bytes
 }
 
 // injection is a fault that was caused.
@@ -63,7 +64,7 @@ func newCluster(t testing.TB, replicas int, change func(*cluster)) *cluster {
 	dir := t.TempDir()
 	c := &cluster{
 		t: t, dir: dir, secret: rand.Text(), natsDir: filepath.Join(dir, "nats"), s3Dir: filepath.Join(dir, "s3"), natsAddr: rig.FreeAddr(t), s3Addr: rig.FreeAddr(t),
-		replicas: replicas, more: map[string][]string{}, running: map[string][]*process{}, dropped: map[string]int{},
+		replicas: replicas, more: map[string][]string{}, running: map[string][]*process{}, dropped: map[string]int{}, sizes: map[string]int64{},
 	}
 	if change != nil {
 		change(c)
@@ -173,6 +174,23 @@ func (c *cluster) drop(key string, content []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropped[inbox+"/"+key]++
+	c.sizes[inbox+"/"+key] = int64(len(content))
+}
+
+// declare makes a folder of the inbox a tenant's, with quotas as in a declaration, and starts every ingest anew: it knows its tenants before it takes anything.
+func (c *cluster) declare(name, quotas string) {
+	c.t.Helper()
+	c.until("the tenant is declared", func() bool {
+		kv, err := c.js.KeyValue(c.t.Context(), "pdf_tenants")
+		if err == nil {
+			_, err = kv.PutString(c.t.Context(), name, fmt.Sprintf(`{"name": %q, "source": "%s/%s/"%s}`, name, inbox, name, quotas))
+		}
+		return err == nil
+	})
+	for i := range c.replicas {
+		c.replica("ingest", i).kill()
+		c.start("ingest", i, "")
+	}
 }
 
 // until waits for done.

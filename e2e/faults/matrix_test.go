@@ -12,10 +12,10 @@ import (
 
 // points are the places at which each stage's process is killed.
 var points = map[string][]string{
-	"ingest":     {"before-work", "after-store", "after-publish", "before-ack", "after-ack"},
+	"ingest":     {"before-work", "after-count", "after-store", "after-publish", "before-ack", "after-ack"},
 	"validator":  {"before-work", "after-store", "after-publish", "after-bury", "before-ack", "after-ack"},
 	"gpu-runner": {"before-work", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
-	"publisher":  {"before-work", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
+	"publisher":  {"before-work", "after-count", "mid-store", "after-store", "after-publish", "before-ack", "after-ack"},
 }
 
 // document is the nth PDF, which nobody has seen before; every fifth is none at all, so that it must fail.
@@ -27,11 +27,12 @@ func document(all [][]byte, n int) []byte {
 }
 
 // TestMatrix kills a real process of each stage by SIGKILL exactly at each step of its loop, with one and with two replicas of each service, while documents
-// keep coming, and then has the checker look.
+// keep coming, every other one a tenant's, and then has the checker look.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	eachReplicas(t, func(t *testing.T, replicas int) {
 		c := newCluster(t, replicas, nil)
+		c.declare("acme", "")
 		all := rig.Samples(t)
 		var n atomic.Int64
 		var group sync.WaitGroup
@@ -45,7 +46,7 @@ func TestMatrix(t *testing.T) {
 					c.until("a "+s+" dies at "+step, func() bool {
 						if time.Now().After(next) { // documents, until one gets there
 							i := int(n.Add(1)) - 1
-							c.drop(fmt.Sprintf("doc-%04d.pdf", i), document(all, i))
+							c.drop(fmt.Sprintf("%sdoc-%04d.pdf", []string{"", "acme/"}[i%2], i), document(all, i))
 							next = time.Now().Add(time.Second)
 						}
 						return armed.gone()
@@ -61,5 +62,6 @@ func TestMatrix(t *testing.T) {
 		group.Wait()
 		c.settle()
 		c.verify("fault matrix, " + withReplicas(replicas))
+		c.verifyCounts("acme")
 	})
 }

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,22 @@ func (c *cluster) verify(scenario string) checker.Verdict {
 			scenario, kinds(c.faults), v.Sources, v.Converted, v.Failed, v.Duplicates, stall.Seconds()))
 	}
 	return v
+}
+
+// verifyCounts has the checker look at what counts for a tenant whose source is the folder of its name, and returns that by day.
+func (c *cluster) verifyCounts(tenant string) map[string]checker.Counts {
+	c.t.Helper()
+	sizes := maps.Clone(c.sizes)
+	maps.DeleteFunc(sizes, func(path string, _ int64) bool { return !strings.HasPrefix(path, inbox+"/"+tenant+"/") })
+	counts, faults, err := checker.CheckCounts(c.t.Context(), c.js, c.s3, tenant, sizes)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, f := range faults {
+		c.t.Error(f)
+	}
+	c.t.Logf("tenant %s: %+v", tenant, counts)
+	return counts
 }
 
 // longestStall is the longest time from a fault to the next event that was heard of.
