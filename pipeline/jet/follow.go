@@ -7,10 +7,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// everything asks for all that a bucket holds, which keeps no history. Asked for the last entry of each key, the server looks them all up first: seconds for a million, in which it
+// answers nobody who asks about the bucket.
+var everything = jetstream.IncludeHistory()
+
 // followKeys calls see for each entry that there is under the keys of a bucket, then with nil, then for each as it is written, until ctx ends; then it returns nil. An error
 // means that entries may have been missed: follow again.
 func followKeys(ctx context.Context, kv jetstream.KeyValue, keys string, see func(jetstream.KeyValueEntry), options ...jetstream.WatchOpt) error {
-	watcher, err := kv.Watch(ctx, keys, options...)
+	watcher, err := kv.Watch(ctx, keys, append(options, everything)...)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", kv.Bucket(), err)
 	}

@@ -179,7 +179,7 @@ func (b *Broker) Statuses(ctx context.Context) iter.Seq2[Status, error] {
 			yield(Status{}, missing("KV bucket "+KVJobs, err))
 			return
 		}
-		watcher, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+		watcher, err := kv.WatchAll(ctx, everything, jetstream.IgnoreDeletes())
 		if err != nil {
 			yield(Status{}, fmt.Errorf("watch %s: %w", KVJobs, err))
 			return
