@@ -31,6 +31,7 @@ func TestABrokenEnvironmentIsRepaired(t *testing.T) {
 				}
 			}
 			succeeds("install", "text", "--yes")
+			compiled(t, cache)
 			succeeds("test", "text")
 			weights := filepath.Join(cache, "models", "weights")
 			if err := os.MkdirAll(filepath.Dir(weights), 0o700); err != nil {
@@ -59,6 +60,22 @@ func TestABrokenEnvironmentIsRepaired(t *testing.T) {
 				t.Errorf("weights: %q, %v", kept, err)
 			}
 		})
+	}
+}
+
+// compiled: each module has its bytecode, which a worker couldn't leave for the next one.
+func compiled(t *testing.T, cache string) {
+	t.Helper()
+	modules, err := filepath.Glob(filepath.Join(cache, "runner-*/src/src/pdfmill_runner/*/*.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, module := range append(modules, one(t, cache, "packages-*/lib/python*/site-packages/liteparse/__init__.py")) {
+		name := strings.TrimSuffix(filepath.Base(module), ".py")
+		one(t, filepath.Dir(module), "__pycache__/"+name+".cpython-*.pyc")
+	}
+	if len(modules) == 0 {
+		t.Error("the runner has no modules")
 	}
 }
 

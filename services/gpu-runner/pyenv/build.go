@@ -40,6 +40,10 @@ func (b *build) build(ctx context.Context) error {
 	if err := os.CopyFS(src, b.Sources); err != nil {
 		return b.failed("write sources", err, "")
 	}
+	// Workers may not write here: what has no bytecode by now each of them would compile at each start. With marker that took longer than all the rest of it.
+	if output, err := b.run(ctx, "", packages.python(), "-m", "compileall", "-q", src); err != nil {
+		return b.failed("compile the runner", err, output)
+	}
 	if err := b.link(ctx, filepath.Join(src, "src"), installed); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (p *packages) create(ctx context.Context, base string) (install []string, e
 		if output, err := p.run(ctx, StepCreating, uv, "venv", "--quiet", "--python", base, p.dir); err != nil {
 			return nil, p.failed("create", err, output)
 		}
-		install = []string{uv, "pip", "install", "--python", p.python()}
+		install = []string{uv, "pip", "install", "--python", p.python(), "--compile-bytecode"} // as pip does unasked
 		if !p.Suspect.IsZero() {
 			install = append(install, "--refresh") // its cache has the same files, by hard links, with the same damage
 		}
