@@ -34,7 +34,7 @@ func (p *plant) sabotage(fault, how string) string {
 			}
 		}
 	}
-	p.env = append(p.env, "PDFMILL_CACHE="+cache)
+	p.env = append(p.env, "PDFMILL_CACHE="+cache, "PDFMILL_CONFINE=none") // the faults' files are in no cell
 	python := installed(p.t, p.name, p.env)
 	sites, err := filepath.Glob(filepath.Join(filepath.Dir(python), "..", "lib", "python*", "site-packages"))
 	if err != nil || len(sites) != 1 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
@@ -56,16 +57,32 @@ func (i *interpreters) folders(ctx context.Context, python string, user *unprivi
 	return found, nil
 }
 
-// cells is the folder below scratch in which confined workers have theirs.
+// cells is the folder below scratch in which confined workers and servers have theirs.
 func cells(scratch string) string { return filepath.Join(scratch, "cells") }
 
-// enclose gives a worker that is confined, and has no device, a cell: what the driver of one opens is not known.
+// Whom Config.Confine means.
+const (
+	confineAll  = "all"
+	confineNone = "none"
+)
+
+// confine takes from a worker or server the way to more privileges, and the network but for ports; nil: all of it. With auto those keep both that may fetch something, and
+// those on a GPU as long as the driver needs a helper with more privileges.
+func (c Config) confine(made *supervise.Command, fetches bool, device string, ports *supervise.Ports) {
+	simulated := c.GPUSim != "" && c.GPUSim != gpuTorch
+	helped := device != "" && !simulated && devices.Ready() != nil
+	if made.Confined = c.Confine == confineAll || c.Confine != confineNone && !fetches && !helped; made.Confined {
+		made.Ports = ports
+	}
+}
+
+// enclose gives a worker or server that is confined a cell; but for root on a GPU, to whom it would leave too much (supervise.Command.GPU).
 func (c Config) enclose(ctx context.Context, made *supervise.Command, cache, device string) error {
-	if !made.Confined || device != "" {
+	if !made.Confined || device != "" && made.User == nil && os.Geteuid() == 0 {
 		return nil
 	}
 	var err error
-	made.Cell = cells(c.Scratch)
+	made.Cell, made.GPU = cells(c.Scratch), device != ""
 	if made.Reads, err = c.interpreters.folders(ctx, made.Path, made.User); err != nil {
 		return err
 	}

@@ -55,8 +55,8 @@ func newEngine(
 	if e.servers, err = newServers(name, c, cache, s.Invite, gpus, registry, groups, log); err != nil {
 		return nil, err
 	}
-	if c.Confine == confineAll && (len(e.servers.all()) > 0 || (name == job.EngineMarker && c.Marker.LLM != "")) {
-		return nil, errors.New("confine is all: workers of marker could not reach the servers that they ask (auto lets these have the network)")
+	if c.Confine == confineAll && name == job.EngineMarker && c.Marker.LLM != "" {
+		return nil, errors.New("confine is all: workers of marker could not reach the language model that they ask (auto lets these have the network)")
 	}
 	if most := e.servers.capacity(c.Marker); most > 0 {
 		e.places = min(e.places, most)
@@ -129,8 +129,9 @@ func command(name string, c Config, cache, python string, user *unprivileged.Use
 	}
 	made := supervise.Command{
 		Path: python, Args: []string{"-m", "pdfmill_runner", "--engine", name}, Env: env.List(),
-		User: user, Confined: c.confined(name, at), Memory: c.workerMemory(name),
+		User: user, Memory: c.workerMemory(name),
 	}
+	c.confine(&made, name == job.EngineMarker && (c.Marker.LLM != "" || !c.Marker.Offline), l.Device, at.ports())
 	if l.Device == "" {
 		made.Data = made.Memory
 	}
@@ -144,19 +145,6 @@ func surroundings(c Config, cache string, user *unprivileged.User) supervise.Env
 		env.Home, env.Temp = home(cache), temporary(c.Scratch)
 	}
 	return env
-}
-
-// Whom Config.Confine means.
-const (
-	confineAll  = "all"
-	confineNone = "none"
-)
-
-// confined reports whether a worker gets no network and no way to more privileges: one that asks servers, a language model or the hub can't do without, and
-// on a GPU a driver may not.
-func (c Config) confined(name string, at addresses) bool {
-	asks := name == job.EngineMarker && (at != addresses{} || c.Marker.LLM != "" || !c.Marker.Offline)
-	return c.Confine == confineAll || (c.Confine != confineNone && !profile(name, c).GPU && !asks)
 }
 
 // await waits until a worker can take a range, unless none is to start before there is one.

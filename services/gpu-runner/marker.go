@@ -13,6 +13,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
 // Extras of the runner: each holds an engine, or a generation of it.
@@ -98,6 +99,25 @@ func (a addresses) names() string {
 		}
 	}
 	return cmp.Or(strings.Join(names, ","), "none")
+}
+
+// ports are those of the servers; nil: there are none.
+func (a addresses) ports() *supervise.Ports {
+	var ports supervise.Ports
+	for _, address := range []string{a.layout, a.ocrError, a.vlm} {
+		u, err := url.Parse(address)
+		if address == "" || err != nil {
+			continue
+		}
+		port, err := strconv.Atoi(cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
+		if err == nil {
+			ports.Connect = append(ports.Connect, port)
+		}
+	}
+	if ports.Connect == nil {
+		return nil
+	}
+	return &ports
 }
 
 // parallel is how many requests one server of the vision language model works on at once.

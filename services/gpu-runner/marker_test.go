@@ -1,12 +1,14 @@
 package gpurunner
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
 	"github.com/pdfmill/pdfmill/pipeline/telemetry"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/devices"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/schedule"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
@@ -41,31 +43,43 @@ func TestMarkerAsksTheServersThatHaveAnAddress(t *testing.T) {
 	}
 }
 
-// Whoever asks somebody needs the network; everybody else can do without.
-func TestWorkersThatAskNobodyAreConfined(t *testing.T) {
-	servers := addresses{layout: "http://127.0.0.1:1/v1"}
-	offline := MarkerConfig{Generation: "2", Offline: true}
+// Whoever fetches something needs the network; who asks servers, no more than their ports, and everybody else nothing of it. Where the driver of a GPU needs a helper, its
+// workers keep the way to more privileges.
+func TestWhatWorkersKeep(t *testing.T) {
+	servers := addresses{layout: "http://127.0.0.1:7/v1", ocrError: "https://h/v1"}
+	offline, offline1 := MarkerConfig{Generation: "2", Offline: true}, MarkerConfig{Generation: "1", Offline: true}
+	ready := "nothing"
+	if devices.Ready() != nil {
+		ready = "all"
+	}
 	for what, c := range map[string]struct {
-		engine   string
-		config   Config
-		at       addresses
-		confined bool
+		engine, device string
+		config         Config
+		at             addresses
+		keeps          string
 	}{
-		"text":                              {job.EngineText, Config{}, addresses{}, true},
-		"marker 2 with servers":             {job.EngineMarker, Config{Marker: offline}, servers, false},
-		"marker 2 without":                  {job.EngineMarker, Config{Marker: offline}, addresses{}, true},
-		"with a language model":             {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "2", Offline: true, LLM: "/llm.json"}}, addresses{}, false},
-		"that may fetch":                    {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "2"}}, addresses{}, false},
-		"marker 1, for which there is CUDA": {job.EngineMarker, Config{Marker: MarkerConfig{Generation: "1", Offline: true}}, addresses{}, false},
-		"nobody":                            {job.EngineText, Config{Confine: confineNone}, addresses{}, false},
-		"all":                               {job.EngineMarker, Config{Confine: confineAll, Marker: MarkerConfig{Generation: "1", Offline: true}}, addresses{}, true},
+		"text":                  {job.EngineText, "", Config{}, addresses{}, "nothing"},
+		"marker 2 with servers": {job.EngineMarker, "", Config{Marker: offline}, servers, "[7 443]"},
+		"marker 2 without":      {job.EngineMarker, "", Config{Marker: offline}, addresses{}, "nothing"},
+		"with a language model": {job.EngineMarker, "", Config{Marker: MarkerConfig{Generation: "2", Offline: true, LLM: "/llm.json"}}, addresses{}, "all"},
+		"that may fetch":        {job.EngineMarker, "", Config{Marker: MarkerConfig{Generation: "2"}}, addresses{}, "all"},
+		"marker 1 on the CPU":   {job.EngineMarker, "", Config{Marker: offline1}, addresses{}, "nothing"},
+		"on a GPU":              {job.EngineMarker, "GPU-1", Config{Marker: offline1}, addresses{}, ready},
+		"on a simulated GPU":    {engineSim, "sim-0", Config{GPUSim: "/socket"}, addresses{}, "nothing"},
+		"nobody":                {job.EngineText, "", Config{Confine: confineNone}, addresses{}, "all"},
+		"all":                   {job.EngineMarker, "GPU-1", Config{Confine: confineAll, Marker: offline1}, addresses{}, "nothing"},
 	} {
-		made := command(c.engine, c.config, t.TempDir(), "python", nil, supervise.Launch{}, 1, c.at)
-		if made.Confined != c.confined {
-			t.Errorf("%s: confined %t", what, made.Confined)
+		made, keeps := command(c.engine, c.config, t.TempDir(), "python", nil, supervise.Launch{Device: c.device}, 1, c.at), "nothing"
+		if !made.Confined {
+			keeps = "all"
+		} else if made.Ports != nil {
+			keeps = fmt.Sprint(made.Ports.Connect)
+		}
+		if keeps != c.keeps {
+			t.Errorf("%s: keeps %s, want %s", what, keeps, c.keeps)
 		}
 	}
-	everybody := Config{Confine: confineAll, Marker: MarkerConfig{Generation: "2", Layout: "http://127.0.0.1:1/v1"}}
+	everybody := Config{Confine: confineAll, Marker: MarkerConfig{Generation: "2", LLM: "/llm.json"}}
 	_, err := newEngine(job.EngineMarker, everybody, t.TempDir(), schedule.New(schedule.Config{Log: telemetry.Discard()}), nil, nil, telemetry.Discard())
 	if err == nil || !strings.Contains(err.Error(), "confine") {
 		t.Errorf("confined from its servers: %v", err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -81,7 +82,12 @@ func (m maker) server(name, url string, args arguments, guest schedule.Guest, tr
 			return supervise.Command{}, err
 		}
 		call := append([]string{"-m", "pdfmill_runner.marker.serve", "--port", strconv.Itoa(port)}, more...)
-		return supervise.Command{Path: env.Python, Args: call, Env: m.environment(device, user).List(), User: user}, nil
+		made := supervise.Command{Path: env.Python, Args: call, Env: m.environment(device, user).List(), User: user}
+		m.config.confine(&made, !m.config.Marker.Offline, device, &supervise.Ports{Listen: []int{port}})
+		if slices.Contains([]string{vlmVLLM, vlmLlamaCPP}, more[0]) { // what a program of the operator's reads is not known, nor whom its processes talk to
+			return made, nil
+		}
+		return made, m.config.enclose(ctx, &made, m.cache, device)
 	}
 	server, err := supervise.NewServer(config)
 	return server, err

@@ -41,11 +41,12 @@ type Config struct {
 	WorkerMemory map[string]int64 `name:"worker-memory" env:"PDFMILL_WORKER_MEMORY" mapsep:"," placeholder:"ENGINE=BYTES" help:"Bytes of host memory that a worker of an engine may have; 0: no limit; default: text=2147483648,ocr=4294967296,marker=17179869184. On a GPU it takes a control group."`
 
 	Scratch     string        `name:"scratch" env:"PDFMILL_SCRATCH" type:"path" help:"Folder for documents and results in work; emptied at start; default: a folder of its own in the system's temporary one."`
-	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Workers that get no network and no way to more privileges: auto: those of engines that need neither GPU nor servers (a driver may want a helper with the set-user-ID bit); all; or none."`
+	Confine     string        `name:"confine" env:"PDFMILL_CONFINE" enum:"auto,all,none" default:"auto" help:"Who gets no network but the servers of its engine, no files but its own and no way to more privileges: auto: workers and servers that fetch nothing (on a GPU, where the driver needs no helper with the set-user-ID bit); all; or none."`
 	WorkerUser  string        `name:"worker-user" env:"PDFMILL_WORKER_USER" default:"auto" placeholder:"USER" help:"User that workers and servers run as when this process is root: a name, UID:GID, none (root) or auto (nobody, where that user can read interpreter, cache and scratch)."`
 	KeepSources int64         `name:"keep-sources" env:"PDFMILL_KEEP_SOURCES" default:"1073741824" help:"Bytes of documents kept in scratch for ranges to come."`
 	GPU         string        `name:"gpu" env:"PDFMILL_GPU" enum:"auto,none" default:"auto" help:"auto: engines that use GPUs get those of this machine, if there are any; none: they run on the CPU."`
 	GPUSim      string        `name:"gpusim" env:"PDFMILL_GPUSIM" hidden:"" help:"For tests, of the engine sim: socket of a gpusim broker, whose simulated GPUs are used instead of real ones; or torch: real ones, with memory that is real."`
+	Runner      string        `name:"runner" env:"PDFMILL_RUNNER" hidden:"" help:"For tests: an interpreter that has the runner and its packages; empty: an environment is built."`
 	AllocConf   string        `name:"alloc-conf" env:"PDFMILL_ALLOC_CONF" default:"expandable_segments:True" help:"Setting of PyTorch's allocator (PYTORCH_CUDA_ALLOC_CONF) for workers; empty: PyTorch's default."`
 	IdleUnload  time.Duration `name:"idle-unload" env:"PDFMILL_IDLE_UNLOAD" default:"10m" help:"A worker on a GPU leaves it after so long without work, and comes back when there is some."`
 	ProbeEvery  time.Duration `name:"probe-every" env:"PDFMILL_PROBE_EVERY" default:"1m" help:"How often an idle worker must prove that it can use its device."`
@@ -53,9 +54,6 @@ type Config struct {
 	Python      string        `name:"python" env:"PDFMILL_PYTHON" help:"Python interpreter to build the environment with; default: python3 from PATH."`
 
 	Marker MarkerConfig `embed:"" prefix:"marker-"`
-
-	// Runner is an interpreter that has the runner and its packages; empty: an environment is built. For tests.
-	Runner string `kong:"-"`
 
 	// Install hears of each step while the Python environment is created; may be nil.
 	Install func(step, detail string) `kong:"-"`
@@ -171,6 +169,9 @@ func (s *Service) openGPUs() ([]devices.Reading, error) {
 			return nil, err
 		}
 		s.gpus = nvml
+		if err := devices.MakeReady(ctx); err != nil {
+			s.log.Warn("workers on a GPU keep the network and all files", "reason", err)
+		}
 	}
 	readings, err := s.gpus.Read(ctx)
 	if err != nil {

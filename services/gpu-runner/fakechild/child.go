@@ -2,9 +2,11 @@ package fakechild
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -117,7 +119,7 @@ func (c *child) convert(m *protocol.Convert) {
 	for page := m.First; page <= last; page++ {
 		file, text := fmt.Sprintf("page-%04d.md", page), fmt.Sprintf("# page %d\n", page)
 		if page == m.First && len(c.Pry) > 0 {
-			text = pry(append([]string{m.Path}, c.Pry...))
+			text = Pry(append([]string{m.Path}, c.Pry...)...)
 		}
 		if err := os.WriteFile(filepath.Join(m.OutDir, file), []byte(text), 0o600); err != nil {
 			c.tell(&protocol.EngineError{ID: m.ID, Class: failure.EngineError, Message: err.Error(), ContextIntact: true})
@@ -128,13 +130,19 @@ func (c *child) convert(m *protocol.Convert) {
 	c.tell(result)
 }
 
-// pry tries what it is ordered to, and says what became of it.
-func pry(all []string) string {
+// Pry tries what it is ordered to, and says what became of it: see Config.Pry.
+func Pry(all ...string) string {
 	var said strings.Builder
 	for _, what := range all {
 		var err error
 		if path, makes := strings.CutPrefix(what, "write "); makes {
 			err = os.WriteFile(path, nil, 0o600)
+		} else if address, connects := strings.CutPrefix(what, "connect "); connects {
+			err = reach((&net.Dialer{}).DialContext(context.Background(), "tcp", address))
+		} else if address, listens := strings.CutPrefix(what, "listen "); listens {
+			var plain net.ListenConfig
+			plain.SetMultipathTCP(false)
+			err = reach(plain.Listen(context.Background(), "tcp", address))
 		} else if pid, signals := strings.CutPrefix(what, "PID "); signals {
 			var n int
 			if n, err = strconv.Atoi(pid); err == nil {
@@ -146,6 +154,14 @@ func pry(all []string) string {
 		fmt.Fprintf(&said, "%s: %v\n", what, err)
 	}
 	return said.String()
+}
+
+// reach closes what could be opened.
+func reach(c io.Closer, err error) error {
+	if err == nil {
+		err = c.Close()
+	}
+	return err
 }
 
 // hello is written by hand: the codec refuses to greet with another version.

@@ -67,7 +67,7 @@ type Config struct {
 	// WrongID answers with an id that nobody asked for.
 	WrongID bool
 	// Pry is what it tries to read at each conversion besides the document; what became of that, a line for each, is the text of the first page. "PID N" is a signal
-	// to a process, "write PATH" a file that it tries to make.
+	// to a process, "write PATH" a file that it tries to make, "connect ADDRESS" and "listen ADDRESS" are of TCP.
 	Pry []string
 	// FewerPages leaves the last page out of the result.
 	FewerPages bool

@@ -6,28 +6,59 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 )
 
-// A cell is a worker's folder, which it alone has: for temporary files, as its home, and with what is in work. Where the kernel knows Landlock the worker reaches no other
-// files but programs', so that one that a document has taken over sees nothing of what others work on, or of the service's configuration, though all be of one user.
+// A cell is a folder of a worker, or of a server of models, which it alone has: for temporary files, as its home, and with what is in work. Where the kernel knows Landlock
+// the process reaches no other files but programs', so that one that a document has taken over sees nothing of what others work on, or of the service's configuration,
+// though all be of one user.
 
 var saidLandlock sync.Once
 
-// shut closes the cell around this thread and the process that it is to start. There is no way back.
-func (p *Process) shut() error {
-	if p.cell == "" {
+// bear starts a child, in a cell where there is one, and returns. The child has a thread to itself until done is closed, because the kernel takes the death of the THREAD
+// that started a child for the death of the parent (Pdeathsig): on a shared thread, another goroutine that ends its thread would take the child with it. The thread gives
+// up what the child is not to have. The price is one sleeping thread a child.
+func (c Command) bear(cmd *exec.Cmd, cell string, group *cgroup.Group, done <-chan struct{}, log *slog.Logger) error {
+	if cell != "" {
+		cmd.Env = append(cmd.Env, "HOME="+cell, "TMPDIR="+cell) // the last of a name counts
+	}
+	isolate(cmd, c.User)
+	if c.Confined && c.Ports == nil {
+		confine(cmd, log)
+	}
+	born := make(chan error)
+	unprivileged.Apart(func() {
+		err := c.renounce(cell, log)
+		if err == nil {
+			err = group.Start(cmd)
+		}
+		born <- err
+		if err == nil {
+			<-done
+		}
+	})
+	return <-born
+}
+
+// renounce gives up what this thread and the process that it is to start are not to have. There is no way back.
+func (c Command) renounce(cell string, log *slog.Logger) error {
+	if !c.Confined {
 		return nil
 	}
+	if err := unprivileged.Forgo(); err != nil || cell == "" {
+		return err
+	}
 	if _, err := Landlock(); err != nil {
-		saidLandlock.Do(func() { p.cfg.Log.Warn("workers can read what others of their user work on", "err", err) })
+		saidLandlock.Do(func() { log.Warn("workers can read what others of their user work on", "err", err) })
 		return nil //nolint:nilerr // it was said, and works without
 	}
-	return enclose(p.cell, append([]string{p.cfg.Command.Path}, p.cfg.Command.Reads...))
+	return c.enclose(cell)
 }
 
 // newCell makes a cell below dir, "" for none.

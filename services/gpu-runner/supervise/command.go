@@ -25,12 +25,19 @@ type Command struct {
 	Data int64
 	// User is whom the program becomes; nil: it stays the user of this process. Only root can name another.
 	User *unprivileged.User
-	// Confined takes the network and every way to more privileges from the process.
+	// Confined takes every way to more privileges from the process, and the network, but for what Ports leaves of it.
 	Confined bool
-	// Cell is a folder below which a confined worker gets one of its own, in which its documents are; it may read Reads and the system's programs, and reach no other files.
+	// Ports, when a confined process has a use for the network: the TCP ports that it may use, where the kernel can tell them apart (Linux 6.7).
+	Ports *Ports
+	// Cell is a folder below which a confined process gets one of its own, in which its documents are; it may read Reads and the system's programs, and reach no other files.
 	Cell  string
 	Reads []string
+	// GPU leaves a process in a cell the files of a GPU's driver, too. It must not be root: see enclose.
+	GPU bool
 }
+
+// Ports are those that a process may listen at, and those, of whatever host, that it may connect to.
+type Ports struct{ Listen, Connect []int }
 
 // TokenVariable names the environment variable that marks a worker as ours; a later run finds stale workers by it.
 const TokenVariable = "PDFMILL_WORKER_TOKEN"

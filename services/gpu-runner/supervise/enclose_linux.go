@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,14 +23,25 @@ const (
 	guarded1    = 1<<13 - 1 // version 1: up to MAKE_SYM
 	guarded2    = guarded1 | unix.LANDLOCK_ACCESS_FS_REFER
 	guarded3    = guarded2 | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	ports4      = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	scoped6     = unix.LANDLOCK_SCOPE_SIGNAL | unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 )
+
+const ruleNetPort = 2 // LANDLOCK_RULE_NET_PORT
 
 // system is what programs of a system need, where it is there. Of /etc it is what loaders, resolvers and fonts read: configurations of services lie there too.
 var system = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/proc", "/sys/devices/system", "/etc/alternatives", "/etc/fonts", "/etc/group", "/etc/ld.so.cache",
 	"/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/ssl",
 }
+
+// What else those need who find hosts by their names, and those who use a GPU: of its driver they write the devices, below.
+var (
+	resolver = []string{"/etc/gai.conf", "/etc/host.conf", "/etc/hosts", "/etc/resolv.conf"}
+	hardware = []string{"/sys/bus/pci", "/sys/devices"}
+)
+
+const drivers = "/dev/nvidia*"
 
 // Landlock is the version of Landlock that the kernel has; the error says that it has none.
 func Landlock() (version int, err error) {
@@ -42,8 +55,11 @@ func Landlock() (version int, err error) {
 }
 
 // enclose leaves this thread, and every process that it starts, of all files what is in the folder own, and to read what is named and what programs need of the
-// system. Nor can it send signals to processes that are not its children, or see into them, though they be of the same user.
-func enclose(own string, reads []string) error {
+// system; of the network, if any, the ports. Nor can it send signals to processes that are not its children, or see into them, though they be of the same user.
+//
+// Who uses a GPU may write to files of processes of its user in /proc that the kernel opens to that user: CUDA doesn't start where it can't name its threads, and a
+// process' own folder has no name before the process is there. To root they all are open, and settings of the kernel.
+func (c Command) enclose(own string) error {
 	version, err := Landlock()
 	if err != nil {
 		return err
@@ -58,6 +74,9 @@ func enclose(own string, reads []string) error {
 	if version >= 6 {
 		attr.Scoped = scoped6
 	}
+	if version >= 4 && c.Ports != nil {
+		attr.Handled_access_net = ports4
+	}
 	r, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if errno != 0 {
 		return fmt.Errorf("Landlock: %w", errno)
@@ -65,14 +84,25 @@ func enclose(own string, reads []string) error {
 	rules := int(r)
 	defer unix.Close(rules) //nolint:errcheck // the thread has it by then
 	faults := []error{allow(rules, own, attr.Handled_access_fs)}
-	for _, path := range append(system, reads...) {
+	reads, writes := slices.Concat(system, []string{c.Path}, c.Reads), []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+	if attr.Handled_access_net != 0 {
+		faults = append(faults, c.Ports.allow(rules))
+	}
+	if c.Ports != nil {
+		reads = append(reads, resolver...)
+	}
+	if c.GPU {
+		devices, err := filepath.Glob(drivers)
+		faults, reads, writes = append(faults, err), append(reads, hardware...), append(writes, devices...)
+	}
+	for _, path := range reads {
 		faults = append(faults, allow(rules, path, readFolders))
 	}
-	for _, path := range []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"} {
-		faults = append(faults, allow(rules, path, writeFiles))
+	for _, path := range writes {
+		faults = append(faults, allow(rules, path, readFolders|writeFiles))
 	}
-	if os.Geteuid() != 0 { // the child's user namespace is written by its parent; what of it is not the child's own the kernel guards
-		faults = append(faults, allow(rules, "/proc", readFolders|unix.LANDLOCK_ACCESS_FS_WRITE_FILE))
+	if c.GPU || os.Geteuid() != 0 { // without a GPU for the parent, which writes the child's user namespace
+		faults = append(faults, allow(rules, "/proc", (readFolders|writeFiles|unix.LANDLOCK_ACCESS_FS_TRUNCATE)&attr.Handled_access_fs))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return err
@@ -81,6 +111,22 @@ func enclose(own string, reads []string) error {
 		return fmt.Errorf("Landlock: %w", errno)
 	}
 	return nil
+}
+
+// allow adds rules for the ports.
+func (p *Ports) allow(rules int) error {
+	var faults []error
+	add := func(access uint64, ports []int) {
+		for _, port := range ports {
+			rule := struct{ access, port uint64 }{access, uint64(port)}
+			if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), ruleNetPort, uintptr(unsafe.Pointer(&rule)), 0, 0, 0); errno != 0 {
+				faults = append(faults, fmt.Errorf("allow port %d by Landlock: %w", port, errno))
+			}
+		}
+	}
+	add(unix.LANDLOCK_ACCESS_NET_BIND_TCP, p.Listen)
+	add(unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, p.Connect)
+	return errors.Join(faults...)
 }
 
 // allow adds a rule for a file, or a folder and what is below; one that is not there needs none.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
-	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/protocol"
 )
@@ -231,15 +230,8 @@ func (p *Process) spawn() error {
 		p.cmd.Dir = "/"
 	}
 	p.cmd.Env = append(append([]string{}, p.cfg.Command.Env...), TokenVariable+"="+p.token)
-	if p.cell != "" {
-		p.cmd.Env = append(p.cmd.Env, "HOME="+p.cell, "TMPDIR="+p.cell) // the last of a name counts
-	}
 	p.cmd.Stdout, p.cmd.Stderr = outputIn, outputIn
 	p.cmd.ExtraFiles = []*os.File{requestsIn, repliesOut}
-	isolate(p.cmd, p.cfg.Command.User)
-	if p.cfg.Command.Confined {
-		confine(p.cmd, p.cfg.Log)
-	}
 
 	started := make(chan error, 1)
 	go p.own(started)
@@ -249,31 +241,10 @@ func (p *Process) spawn() error {
 	return nil
 }
 
-// bear starts the child and returns when it is gone. It has a thread to itself for all that time, because the kernel takes the
-// death of the THREAD that started a child for the death of the parent (Pdeathsig): on a shared thread, another goroutine that ends
-// its thread would take the worker with it. The price is one sleeping thread a worker.
-func (p *Process) bear(born chan<- error) {
-	var err error
-	if p.cfg.Command.Confined {
-		if err = unprivileged.Forgo(); err == nil {
-			err = p.shut()
-		}
-	}
-	if err == nil {
-		err = p.group.Start(p.cmd)
-	}
-	born <- err
-	if err == nil {
-		<-p.done
-	}
-}
-
 // own has the child started, waits for its end and clears up after it.
 func (p *Process) own(started chan<- error) {
 	p.group = ownGroup(p.cfg.Groups, p.cfg.Command.Memory, p.cfg.Log)
-	born := make(chan error)
-	unprivileged.Apart(func() { p.bear(born) })
-	if err := <-born; err != nil {
+	if err := p.cfg.Command.bear(p.cmd, p.cell, p.group, p.done, p.cfg.Log); err != nil {
 		started <- errors.Join(err, p.group.Remove())
 		return
 	}

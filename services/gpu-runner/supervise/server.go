@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -433,6 +432,7 @@ type serverChild struct {
 	cfg  ServerConfig
 	tail *tail
 	pid  int
+	cell string        // its own folder, "" for none
 	exit *Exit         // set before done is closed
 	done chan struct{} // closed when the group is gone
 
@@ -441,9 +441,13 @@ type serverChild struct {
 }
 
 func (c *serverChild) start(command Command) error {
+	var err error
+	if c.cell, err = newCell(command.Cell, command.User); err != nil {
+		return err
+	}
 	output, outputIn, err := os.Pipe()
 	if err != nil {
-		return err
+		return errors.Join(err, c.removeCell())
 	}
 	token := newToken()
 	cmd := exec.Command(command.Path, command.Args...) //nolint:noctx // it lives through many jobs: its owner ends it and its whole group
@@ -452,21 +456,26 @@ func (c *serverChild) start(command Command) error {
 	}
 	cmd.Env = append(append([]string{}, command.Env...), TokenVariable+"="+token)
 	cmd.Stdout, cmd.Stderr = outputIn, outputIn
-	isolate(cmd, command.User)
 	started := make(chan error, 1)
 	go c.own(cmd, command, token, output, outputIn, started)
 	return <-started
 }
 
-// own starts the process and stays on its thread until it is gone, for the reason that Process.own gives.
+func (c *serverChild) removeCell() error {
+	if c.cell == "" {
+		return nil
+	}
+	return os.RemoveAll(c.cell)
+}
+
+// own has the process started, waits for its end and clears up after it.
 func (c *serverChild) own(cmd *exec.Cmd, command Command, token string, output, outputIn *os.File, started chan<- error) {
-	runtime.LockOSThread()
 	defer output.Close()
 	group := ownGroup(c.cfg.Groups, command.Memory, c.cfg.Log)
-	err := group.Start(cmd)
+	err := command.bear(cmd, c.cell, group, c.done, c.cfg.Log)
 	_ = outputIn.Close()
 	if err != nil {
-		started <- errors.Join(err, group.Remove())
+		started <- errors.Join(err, group.Remove(), c.removeCell())
 		return
 	}
 	defer close(c.done)
@@ -490,6 +499,9 @@ func (c *serverChild) own(cmd *exec.Cmd, command Command, token string, output, 
 	}
 	c.mu.Unlock()
 	endControlGroup(group, log)
+	if err := c.removeCell(); err != nil {
+		log.Warn("a server's folder stays behind", "dir", c.cell, "err", err)
+	}
 	_ = output.SetReadDeadline(time.Now().Add(drainTime))
 	reader.Wait()
 }

@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/pipelinetest"
+	"github.com/pdfmill/pdfmill/services/gpu-runner/fakechild"
 )
 
 // becomeServer makes this process a shared server: it answers /health with 200 while the file SERVER_SICK doesn't exist, and /try while that name with
@@ -39,6 +41,9 @@ func becomeServer() {
 		if _, err := os.Stat(os.Getenv("SERVER_SICK")); err == nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
+	})
+	http.HandleFunc("GET /pry", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, fakechild.Pry(r.FormValue("at")))
 	})
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(addr, nil)) //nolint:gosec // a test's server
 	os.Exit(1)
