@@ -85,14 +85,14 @@ test-marker-corpus: build $(UV)/uv
 # On a machine with a GPU: what is simulated elsewhere is checked on the real card, and the figures are left in $(CACHE)/card. CARD_PYTHON is an
 # interpreter with PyTorch; what else is needed is put beside it.
 CARD_PYTHON ?= $(PYTHON)
-$(CACHE)/card-site/.ready: runner-py/requirements.lock
+$(CACHE)/card-env/.ready: runner-py/requirements.lock
 	$(CARD_PYTHON) -m pip install -q --no-deps --target $(CACHE)/card-site $$(sed -n 's/^\(pypdfium2==[^ ]*\).*/\1/p' runner-py/requirements.lock) nvidia-ml-py==13.615.71
-	printf '#!/bin/sh\nexport PYTHONPATH=%s:%s\nexec %s "$$@"\n' $(CURDIR)/runner-py/src $(CACHE)/card-site $$(command -v $(CARD_PYTHON)) > $(CACHE)/card-site/python
-	chmod +x $(CACHE)/card-site/python
+	$(CARD_PYTHON) -m venv --without-pip $(CACHE)/card-env
+	{ printf '%s\n' $(CURDIR)/runner-py/src $(CACHE)/card-site; $(CARD_PYTHON) -c 'import site; print(*site.getsitepackages(), sep="\n")'; } > $$(echo $(CACHE)/card-env/lib/python3.*/site-packages)/card.pth
 	touch $@
 
-test-gpu: $(CACHE)/card-site/.ready
-	PDFMILL_CARD_PYTHON=$(CACHE)/card-site/python runner-py/tests/card/run.sh $(CACHE)/card
+test-gpu: $(CACHE)/card-env/.ready
+	PDFMILL_CARD_PYTHON=$(CACHE)/card-env/bin/python runner-py/tests/card/run.sh $(CACHE)/card
 
 # The ocr engine with its real models, in the environment that `pdfmill engines install` makes: 400 MB.
 test-ocr: build tools $(UV)/uv $(CACHE)/pytest/.ready

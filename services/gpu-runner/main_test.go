@@ -1,14 +1,11 @@
 package gpurunner
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,7 +91,7 @@ func preparePlant(t *testing.T, gpu string, change func(*Config, *schedule.Confi
 	c := Config{
 		Serve: []string{engineSim}, GPU: "auto", Cgroup: "none", GPUSim: gpu, AllocConf: "expandable_segments:True", TimeoutBase: patience, TimeoutPage: time.Second,
 		Silence: patience, IdleUnload: time.Hour, ProbeEvery: time.Hour, RecycleAge: time.Hour, Scratch: filepath.Join(dir, "scratch"),
-		Runner: devicestest.CardPython(),
+		Runner: devicestest.CardPython(), interpreters: &interpreters{},
 	}
 	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
 		t.Fatal(err)
@@ -143,6 +140,7 @@ func (p *plant) run() {
 		cancel()
 		group.Wait()
 		_ = p.gpus.Close()
+		_ = os.Remove(cells(p.config.Scratch)) // which goes when nothing is in it
 		if left, _ := os.ReadDir(p.config.Scratch); len(left) > 0 {
 			p.t.Errorf("left in scratch: %v", left)
 		}
@@ -178,40 +176,10 @@ func (p *plant) restarts() (n int) {
 func (p *plant) document(name string, texts ...string) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name+".pdf")
-	if err := os.WriteFile(path, pdf(texts...), 0o600); err != nil {
+	if err := os.WriteFile(path, pipelinetest.PDF(texts...), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return path
-}
-
-// pdf is a document with a line of text a page.
-func pdf(texts ...string) []byte {
-	var b bytes.Buffer
-	var offsets []int
-	object := func(text string) {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", len(offsets), text)
-	}
-	b.WriteString("%PDF-1.7\n")
-	var kids []string
-	for i := range texts {
-		kids = append(kids, fmt.Sprintf("%d 0 R", 4+2*i))
-	}
-	object("<</Type/Catalog/Pages 2 0 R>>")
-	object(fmt.Sprintf("<</Type/Pages/Count %d/Kids[%s]/MediaBox[0 0 595 842]>>", len(texts), strings.Join(kids, " ")))
-	object("<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>")
-	for i, text := range texts {
-		object(fmt.Sprintf("<</Type/Page/Parent 2 0 R/Contents %d 0 R/Resources<</Font<</F 3 0 R>>>>>>", 5+2*i))
-		content := "BT /F 12 Tf 50 700 Td (" + text + ") Tj ET"
-		object(fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(content), content))
-	}
-	at := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
-	for _, o := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", o)
-	}
-	fmt.Fprintf(&b, "trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, at)
-	return b.Bytes()
 }
 
 // outcome is what became of a document's pages.

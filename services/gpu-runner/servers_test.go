@@ -66,7 +66,7 @@ func TestARangeWaitsForItsServerWithoutSpendingAnAttempt(t *testing.T) {
 	})
 	texts := slowThenBad()
 	texts[10] = "well"
-	if err := os.WriteFile(path, pdf(texts...), 0o600); err != nil { // what had failed was the server's absence
+	if err := os.WriteFile(path, pipelinetest.PDF(texts...), 0o600); err != nil { // what had failed was the server's absence
 		t.Fatal(err)
 	}
 	away.Store(false)

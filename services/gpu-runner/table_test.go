@@ -72,6 +72,12 @@ func TestEachFailureCostsItsPage(t *testing.T) {
 			producible := []string{"device-assert!", "killed", "hang", "oom", "oom-large-batch", "unhealthy"}
 			keepsTable(p, func(r row) bool { return slices.Contains(producible, r.fault) })
 		})
+		t.Run("torch in control groups", func(t *testing.T) {
+			t.Setenv("PDFMILL_SIM_TIME_SCALE", "0.01")
+			dir, _ := cgrouptest.Folder(t)
+			p := newCardPlant(t, func(c *Config, _ *schedule.Config) { c.Workers, c.Cgroup = 1, dir })
+			keepsTable(p, func(r row) bool { return r.fault == "hog" || r.fault == "killed" })
+		})
 	}
 }
 

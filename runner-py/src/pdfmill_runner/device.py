@@ -47,3 +47,6 @@ class Device(Protocol):
 
     def kernel(self, seconds: float = 0.0, fault: str = "") -> None:
         """Compute for so long, synchronised. With a fault the device breaks at the end."""
+
+    def compile(self) -> None:
+        """Have a kernel made while it runs, and use it."""

@@ -68,6 +68,12 @@ class TorchDevice:
         elif fault:
             raise NotImplementedError(f"no {fault} can be caused on a real device")
 
+    def compile(self) -> None:
+        """Have a kernel made while it runs, as `torch.compile` does: by Triton, a C compiler and the driver."""
+        twice = self._torch.compile(lambda numbers: numbers * 2 + 1)
+        if twice(self._torch.ones(WORK, device="cuda")).sum().item() != 3 * WORK:
+            raise RuntimeError("a compiled kernel computes something else")
+
     def _look_outside(self) -> None:
         """Read an element that isn't there: the kernel asserts, and the context is gone."""
         self._work[self._torch.full((1,), WORK, device="cuda", dtype=self._torch.int64)]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks on a real card, in a few minutes: run.sh FOLDER writes logs and figures there. Each part has a time limit, and a part that fails doesn't stop
-# the others; the status is that of the worst. Needs PDFMILL_CARD_PYTHON, an interpreter with PyTorch and the runner, and the three programs that are named
-# below, or Go. `make test-gpu` sets all that.
+# the others; the status is that of the worst. Needs PDFMILL_CARD_PYTHON, an interpreter with PyTorch and the runner that nobody may run, and the test programs that are
+# named below (for the last of them pdfmill's own as well, in the folder PDFMILL_BIN), or Go. `make test-gpu` sets all that.
 set -uo pipefail
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 top=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -20,5 +20,6 @@ part() { # NAME SECONDS FOLDER TESTS: of the test program FOLDER/card.test, or o
 part devices 60 services/gpu-runner/devices 'TestNVMLConforms'
 part contract 100 services/gpu-runner 'TestTheDeviceKeepsItsContract'
 part ledger 100 services/gpu-runner 'TestTheLedgerSharesACard/torch'
-part table 110 services/gpu-runner 'TestEachFailureCostsItsPage/torch'
+part table 170 services/gpu-runner 'TestEachFailureCostsItsPage/torch'
+part pipeline 240 e2e 'TestACardLosesNothing/torch'
 exit $worst

@@ -126,6 +126,8 @@ class SimEngine(Engine):
                 self._device.alloc(1 << 50)
             case "oom-large-batch" if request.batch_scale >= 1:
                 self._device.alloc(1 << 50)
+            case "compile":
+                self._device.compile()
             case "leak":
                 self._models.append(self._device.alloc(GIB // 2))
             case "unhealthy":
