@@ -212,7 +212,10 @@ func (a *as) refused(do func(*nats.Conn) error) bool {
 // reads it; whatever else it tries, the servers refuse.
 func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	data, declared := t.TempDir(), filepath.Join(t.TempDir(), "tenants.json")
-	write(t, declared, []byte(`{"tenants": [{"name": "acme", "source": "inbox/acme/", "account": true}, {"name": "bolt", "source": "bolt-in", "account": true}]}`))
+	write(t, declared, []byte(`{"tenants": [{"name": "acme", "source": "inbox/acme/", "account": true}, {"name": "bolt", "source": "bolt-in", "account": true}, {"name": "cove", "source": "inbox/cove/"}]}`))
+	if out := rig.Run(t, "up", "--data", data, "--tenants", declared); out.Code != 2 || !strings.Contains(out.Stderr, "the source of bolt, bolt-in, is in no inbox") {
+		t.Errorf("a source in no inbox: exit %d, %s", out.Code, out.Stderr)
+	}
 	p := rig.Up(t, data, "--tenants", declared, "--inbox", "inbox,bolt-in")
 	letter := unique(read(t, "../samples/letter.pdf"), 77)
 	type ended struct {
@@ -372,6 +375,12 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 		t.Errorf("acme sees consumers %q, streams %q, events %v", consumers, streams, info.State.Subjects)
 	}
 
+	if out := rig.Run(t, "submit", "--wait", "--data", filepath.Join(data, "tenants", "acme"), "../samples/letter.pdf"); out.Code != 0 || !strings.Contains(out.Stdout+out.Stderr, "inbox/acme/submitted/") {
+		t.Errorf("a tenant submits: exit %d, %s%s", out.Code, out.Stdout, out.Stderr)
+	}
+	if out := rig.Run(t, "watch", "--data", filepath.Join(data, "tenants", "cove")); out.Code != 2 || !strings.Contains(out.Stderr, `"account": true`) {
+		t.Errorf("a tenant without an account watches: exit %d, %s", out.Code, out.Stderr)
+	}
 	watch := rig.Start(t, nil, rig.Binary(t, "pdfmill"), "watch", "--all", "--data", filepath.Join(data, "tenants", "acme"))
 	watch.Await("a tenant watches its events", func() bool { return strings.Contains(watch.Log(), "inbox/acme/same.pdf") })
 	if strings.Contains(watch.Log(), "bolt") {
@@ -384,7 +393,7 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	p.Stop(10 * time.Second)
 	// What there was stays, with accounts and without.
 	p = rig.Up(t, data, "--inbox", "inbox,bolt-in")
-	if out := p.Pdfmill("status"); !strings.Contains(out, "3 converted") {
+	if out := p.Pdfmill("status"); !strings.Contains(out, "4 converted") {
 		t.Errorf("after another start:\n%s", out)
 	}
 	p.Stop(10 * time.Second)

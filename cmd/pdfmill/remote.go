@@ -48,12 +48,12 @@ func (r remote) inbox() (bucket, prefix string) {
 
 // endpoints finds the pipeline.
 func (r remote) endpoints() (endpoints.Endpoints, error) {
-	bucket, _ := r.inbox()
+	bucket, prefix := r.inbox()
 	if r.NATSURL != "" {
 		return endpoints.Endpoints{
 			NATSURL: r.NATSURL, NATSUser: r.NATSUser, NATSPassword: r.NATSPassword, NATSCreds: r.NATSCreds,
 			S3Endpoint: r.S3Endpoint, S3AccessKey: r.S3AccessKey, S3SecretKey: r.S3SecretKey,
-			InboxBucket: cmp.Or(bucket, onebox.InboxBucket), Bucket: lifecycle.DefaultBucket,
+			InboxBucket: cmp.Or(bucket, onebox.InboxBucket), InboxPrefix: prefix, Bucket: lifecycle.DefaultBucket,
 		}, nil
 	}
 	dir, err := filepath.Abs(r.Data)
@@ -61,7 +61,9 @@ func (r remote) endpoints() (endpoints.Endpoints, error) {
 		return endpoints.Endpoints{}, err
 	}
 	e, err := endpoints.Read(dir)
-	e.InboxBucket = cmp.Or(bucket, e.InboxBucket)
+	if bucket != "" {
+		e.InboxBucket, e.InboxPrefix = bucket, prefix
+	}
 	return e, err
 }
 
@@ -73,6 +75,9 @@ func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Log
 	}
 	if e.OperatorUser != "" {
 		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
+	}
+	if c.URL == "" {
+		return nil, usage(fmt.Errorf("%s names no NATS server: the tenant has no account there", filepath.Join(r.Data, endpoints.Name)), `its declaration says so with "account": true`)
 	}
 	b, err := jet.Connect(ctx, c, "pdfmill-cli", log)
 	if errors.Is(err, jet.ErrAway) && r.NATSURL == "" {

@@ -43,18 +43,17 @@ func (c *submitCommand) Run(g *globals, std streams) error {
 		return usage(err, "see pdfmill submit --help")
 	}
 	s := newSubmission(g, std, metadata)
-	_, within := c.inbox()
+	e, err := c.endpoints()
+	if err != nil {
+		return err
+	}
 	for _, in := range batch.Expand(c.Files) {
 		if in.Path == batch.Stdin || in.Stream {
 			return usage(fmt.Errorf("%s: only files can be submitted", in.Path), "pdfmill convert reads pipes")
 		}
-		s.plan(in, path.Join(within, c.Prefix, path.Base(batch.NewKey(in.Path))))
+		s.plan(in, path.Join(e.InboxPrefix, c.Prefix, path.Base(batch.NewKey(in.Path))))
 	}
 	if err := unusable(s.inputs()); err != nil {
-		return err
-	}
-	e, err := c.endpoints()
-	if err != nil {
 		return err
 	}
 	store, err := c.store(e)

@@ -113,6 +113,11 @@ func (c *upCommand) start(ctx context.Context, dir string, log *slog.Logger, not
 		if tenants, err = tenant.Read(c.Tenants); err != nil {
 			return nil, usage(err, "")
 		}
+		for _, t := range tenants {
+			if !t.In(c.Ingest.Inbox) {
+				return nil, usage(fmt.Errorf("tenants in %s: the source of %s, %s, is in no inbox", c.Tenants, t.Name, t.Source), "name one that holds it with --inbox")
+			}
+		}
 	}
 	box, err := onebox.Start(ctx, onebox.Config{
 		Tenants: tenants, Dir: dir, Inboxes: c.Ingest.Inbox, NATSAddr: addrs[0], S3Addr: addrs[1], Durability: embedded.Durability(c.Durability), Engines: c.engines(), Log: log,

@@ -53,6 +53,15 @@ func (t Tenant) Owns(s document.Source) bool {
 	return s.Bucket == bucket && strings.HasPrefix(s.Key, prefix)
 }
 
+// In says whether the tenant's source lies in one of the inboxes, each BUCKET or BUCKET/PREFIX.
+func (t Tenant) In(inboxes []string) bool {
+	bucket, prefix := t.Bucket()
+	return slices.ContainsFunc(inboxes, func(inbox string) bool {
+		in, begins, _ := strings.Cut(inbox, "/")
+		return bucket == in && strings.HasPrefix(prefix, begins)
+	})
+}
+
 // names may be a token of a subject, a label, and a part of a key.
 var names = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 

@@ -26,6 +26,16 @@ func TestWhoOwnsWhat(t *testing.T) {
 	}
 }
 
+func TestWhichInboxHoldsATenant(t *testing.T) {
+	for source, in := range map[string]bool{
+		"inbox": true, "inbox/acme/": true, "shared/team-a/acme/": true, "shared/team-a/": true, "shared/": false, "shared": false, "shared/team-b/": false, "inbox-2": false,
+	} {
+		if got := (tenant.Tenant{Source: source}).In([]string{"inbox", "shared/team-a/"}); got != in {
+			t.Errorf("%s: %t", source, got)
+		}
+	}
+}
+
 func TestWhatCantBeDeclared(t *testing.T) {
 	for text, why := range map[string]string{
 		`{"tenants":[{"name":"Acme","source":"in"}]}`:                                                "a name is",

@@ -107,13 +107,9 @@ func (s *Service) tenantLanes(ctx context.Context, loop jet.Loop, gate *jet.Gate
 
 // wellPlaced warns of a tenant of whose documents this process would not hear.
 func (s *Service) wellPlaced(t tenant.Tenant) {
-	bucket, prefix := t.Bucket()
-	for _, in := range s.config.inboxes() {
-		if in.holds(document.Source{Bucket: bucket, Key: prefix}) {
-			return
-		}
+	if !t.In(s.config.Inbox) {
+		s.log.Warn("a tenant's source is in no inbox (name one that holds it with --inbox)", "tenant", t.Name, "source", t.Source)
 	}
-	s.log.Warn("a tenant's source is in no inbox (name one that holds it with --inbox)", "tenant", t.Name, "source", t.Source)
 }
 
 // quotaLook is the longest pause between two looks at the clock of a tenant that waits for its next day.

@@ -23,6 +23,7 @@ type Endpoints struct {
 	S3AccessKey  string `json:"s3_access_key"`
 	S3SecretKey  string `json:"s3_secret_key"`
 	InboxBucket  string `json:"inbox_bucket"`
+	InboxPrefix  string `json:"inbox_prefix,omitempty"` // with which keys of drops begin there
 	InboxDir     string `json:"inbox_dir,omitempty"`
 	HTTPURL      string `json:"http_url,omitempty"`
 	Bucket       string `json:"bucket"` // pdfmill's own

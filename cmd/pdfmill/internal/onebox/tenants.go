@@ -37,7 +37,7 @@ func (b *Box) TenantEndpoints(tenants tenant.Set) map[string]endpoints.Endpoints
 	for _, t := range tenants {
 		who := rights.TenantUser(t.Name)
 		e := endpoints.Endpoints{S3Endpoint: b.s3.URL(), S3AccessKey: who, S3SecretKey: b.secrets["s3-"+who], Bucket: lifecycle.DefaultBucket, Version: lifecycle.Version}
-		e.InboxBucket, _ = t.Bucket()
+		e.InboxBucket, e.InboxPrefix = t.Bucket()
 		if t.Account {
 			e.NATSURL, e.NATSUser, e.NATSPassword = b.nats.URL(), who, b.secrets["nats-"+who]
 		}
