@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Release archives: deploy/dist.sh VERSION FOLDER [OS/ARCH ...], this machine's platform by default, and SHA256SUMS of all archives of the version. From the same sources,
 # the same Go and the same C compilers it makes the same bytes, wherever the checkout lies. CYCLONEDX_PY names cyclonedx-py, which lists what the Python environments are made of; without it that
-# is installed for the while. PROGRAMS names those that go in, all by default.
+# is installed for the while. PROGRAMS names those that go in, all by default; licences are those of all.
 set -euo pipefail
 version=$1 out=$2
 shift 2
@@ -15,13 +15,11 @@ unset GOFLAGS CC CGO_CPPFLAGS CGO_CXXFLAGS CGO_LDFLAGS
 export CGO_CFLAGS='-O2 -g -Wno-deprecated-declarations' GOAMD64=v1 GOARM64=v8.0 LC_ALL=C TZ=UTC
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 host=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
-programs=()
-for program in ${PROGRAMS:-pdfmill pdfmill-ingest pdfmill-validator pdfmill-gpu-runner pdfmill-publisher}; do
-  case $program in
-    pdfmill) programs+=("$program:./cmd/pdfmill") ;;
-    *) programs+=("$program:./services/${program#pdfmill-}/cmd/${program#pdfmill-}") ;;
-  esac
-done
+all='pdfmill pdfmill-ingest pdfmill-validator pdfmill-gpu-runner pdfmill-publisher'
+programs=${PROGRAMS:-$all}
+
+# folder prints where the main of a program is.
+folder() { case $1 in pdfmill) echo ./cmd/pdfmill ;; *) echo "./services/${1#pdfmill-}/cmd/${1#pdfmill-}" ;; esac; }
 
 # compiler prints the C compiler for a platform: Debian's names, where it isn't this machine's own.
 compiler() {
@@ -42,9 +40,9 @@ licences() {
   local program module release dir
   mkdir -p "$1/go" && cp "$(go env GOROOT)/LICENSE" "$1/go/LICENSE"
   cp -r deploy/licences/. "$1"
-  for program in "${programs[@]}"; do linked "${program#*:}"; done | sort -u | while read -r module release dir; do
+  for program in $all; do linked "$(folder "$program")"; done | sort -u | while read -r module release dir; do
     mkdir -p "$1/$module@$release"
-    find "$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'patents*' \) -exec cp {} "$1/$module@$release" \;
+    find "$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'unlicense*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'patents*' \) -exec cp {} "$1/$module@$release" \;
     rmdir "$1/$module@$release" 2>/dev/null && { echo "$module $release has no licence in it" >&2; return 1; }
     true
   done
@@ -54,8 +52,7 @@ licences() {
 sbom() {
   local program lock part
   mkdir -p "$2"
-  for program in "${programs[@]}"; do
-    program=${program%%:*}
+  for program in $programs; do
     "$work/cyclonedx-gomod" bin -json -std -noserial -notimestamp -version "$version" -output "$2/$program.json" "$1/$program" 2>"$work/log" || { cat "$work/log" >&2; return 1; }
   done
   for lock in runner-py/requirements*.lock; do
@@ -71,14 +68,15 @@ archive() {
   name=pdfmill_${version}_${GOOS}_$GOARCH dir=$work/$name
   [ "$GOOS" != linux ] || CC=$(compiler "$1")
   mkdir "$dir"
-  for program in "${programs[@]}"; do
-    local cgo=0
-    case $GOOS/${program%%:*} in linux/pdfmill | linux/pdfmill-gpu-runner) cgo=1 ;; esac
-    CGO_ENABLED=$cgo go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/pdfmill/pdfmill/pipeline/lifecycle.Version=$version" -o "$dir/${program%%:*}" "${program#*:}"
-  done
-  cp LICENSE README.md "$dir"
-  mkdir "$dir/deploy" && cp -r deploy/nomad deploy/systemd "$dir/deploy"
   licences "$dir/licences"
+  for program in $programs; do
+    local cgo=0
+    case $GOOS/$program in linux/pdfmill | linux/pdfmill-gpu-runner) cgo=1 ;; esac
+    CGO_ENABLED=$cgo go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/pdfmill/pdfmill/pipeline/lifecycle.Version=$version" -o "$dir/$program" "$(folder "$program")"
+  done
+  cp LICENSE README.md ARCHITECTURE.md "$dir"
+  mkdir "$dir/docs" && cp docs/*.md docs/*.yaml docs/*.svg "$dir/docs" && rm -f "$dir/docs/plan.md"
+  mkdir "$dir/deploy" && cp -r deploy/nomad deploy/systemd "$dir/deploy"
   sbom "$dir" "$dir/sbom"
   tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$epoch" --format=ustar -C "$work" -cf - "$name" | gzip -9n > "$out/$name.tar.gz"
   rm -rf "$dir"

@@ -61,7 +61,7 @@ func TestArchive(t *testing.T) {
 
 	files := unpack(t, archives[0])
 	for _, want := range []string{
-		"LICENSE", "README.md", "deploy/nomad/pdfmill.nomad.hcl", "deploy/systemd/pdfmill-ingest.service", "licences/go/LICENSE", "licences/pdfium/pdfium.txt",
+		"LICENSE", "README.md", "docs/deploy.md", "deploy/nomad/pdfmill.nomad.hcl", "deploy/systemd/pdfmill-ingest.service", "licences/go/LICENSE", "licences/pdfium/pdfium.txt",
 		"sbom/runner-py.json", "sbom/runner-py-marker.json", "sbom/runner-py-marker1.json", "sbom/runner-py-ocr.json",
 	} {
 		if len(files[name+"/"+want]) == 0 {
