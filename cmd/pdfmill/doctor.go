@@ -13,6 +13,8 @@ import (
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/doctor"
 	"github.com/pdfmill/pdfmill/cmd/pdfmill/internal/endpoints"
 	"github.com/pdfmill/pdfmill/pipeline/config"
+	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/object"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
 
@@ -103,7 +105,8 @@ func (c *doctorCommand) checks(g *globals, std streams) ([]doctor.Check, error) 
 	e, err := c.endpoints()
 	switch {
 	case err == nil:
-		return append(checks, doctor.Pipeline(e, c.S3Region, log)...), nil
+		connect := func(ctx context.Context) (*jet.Broker, error) { return c.broker(ctx, e, log) }
+		return append(checks, doctor.Pipeline(e, connect, func() (*object.S3, error) { return c.store(e) })...), nil
 	case errors.Is(err, endpoints.ErrNone):
 		return append(checks, doctor.Ports("127.0.0.1:4222", "127.0.0.1:9000", "127.0.0.1:8080"), doctor.Own(log)), nil
 	}

@@ -32,8 +32,9 @@ type remote struct {
 	NATSDomain       string `name:"nats-domain" env:"PDFMILL_NATS_DOMAIN" placeholder:"NAME" group:"A pipeline elsewhere:" help:"JetStream domain."`
 	NATSInboxPrefix  string `name:"nats-inbox-prefix" env:"PDFMILL_NATS_INBOX_PREFIX" placeholder:"SUBJECT" group:"A pipeline elsewhere:" help:"Where replies arrive: _INBOX_ and the role, for the users that topology users makes."`
 	S3Endpoint       string `name:"s3-endpoint" env:"PDFMILL_S3_ENDPOINT" placeholder:"URL" group:"A pipeline elsewhere:" help:"S3 endpoint."`
-	S3AccessKey      string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY."`
+	S3AccessKey      string `name:"s3-access-key" env:"PDFMILL_S3_ACCESS_KEY" placeholder:"KEY" group:"A pipeline elsewhere:" help:"S3 access key; the secret key comes from PDFMILL_S3_SECRET_KEY, or from a file."`
 	S3SecretKey      string `name:"s3-secret-key" env:"PDFMILL_S3_SECRET_KEY" hidden:""`
+	S3SecretKeyFile  string `name:"s3-secret-key-file" env:"PDFMILL_S3_SECRET_KEY_FILE" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"File with the S3 secret key."`
 	S3CA             string `name:"s3-ca" env:"PDFMILL_S3_CA" type:"path" placeholder:"FILE" group:"A pipeline elsewhere:" help:"Certificates (PEM) that the object store's must lead to."`
 	S3Region         string `name:"s3-region" env:"PDFMILL_S3_REGION" default:"us-east-1" placeholder:"NAME" group:"A pipeline elsewhere:" help:"S3 region."`
 	Inboxes          string `name:"inbox" env:"PDFMILL_INBOX" placeholder:"BUCKET" help:"Inbox to drop into: a bucket, or BUCKET/PREFIX; of several, with commas, the first. Default: the pipeline's first."`
@@ -88,7 +89,11 @@ func (r remote) broker(ctx context.Context, e endpoints.Endpoints, log *slog.Log
 
 // store makes a client of the pipeline's object store.
 func (r remote) store(e endpoints.Endpoints) (*object.S3, error) {
-	return object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region, CA: r.S3CA})
+	c := object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: r.S3Region, CA: r.S3CA}
+	if r.NATSURL != "" { // elsewhere; that of a data directory is known
+		c.SecretKeyFile = r.S3SecretKeyFile
+	}
+	return object.NewS3(c)
 }
 
 // operatorStore makes a client that may see all of pdfmill's own bucket, and delete there.

@@ -18,12 +18,12 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/object"
 )
 
-// Pipeline checks a pipeline that runs.
-func Pipeline(e endpoints.Endpoints, region string, log *slog.Logger) []Check {
+// Pipeline checks a pipeline that runs, to which connect and open lead.
+func Pipeline(e endpoints.Endpoints, connect func(context.Context) (*jet.Broker, error), open func() (*object.S3, error)) []Check {
 	const running = "is the pipeline running? (pdfmill up) Are address, user and password right?"
 	checks := []Check{
 		{"NATS", quick, func(ctx context.Context) (string, string, string) {
-			broker, err := connect(ctx, e, log)
+			broker, err := connect(ctx)
 			if err != nil {
 				return Bad, err.Error(), running
 			}
@@ -35,7 +35,7 @@ func Pipeline(e endpoints.Endpoints, region string, log *slog.Logger) []Check {
 			return OK, fmt.Sprintf("%s: round trip in %s", e.NATSURL, took), ""
 		}},
 		{"object store", quick, func(ctx context.Context) (string, string, string) {
-			store, err := object.NewS3(object.Config{Endpoint: e.S3Endpoint, AccessKey: e.S3AccessKey, SecretKey: e.S3SecretKey, Region: region})
+			store, err := open()
 			if err != nil {
 				return Bad, err.Error(), "name the object store with --s3-endpoint"
 			}
@@ -65,14 +65,6 @@ func Pipeline(e endpoints.Endpoints, region string, log *slog.Logger) []Check {
 		}
 		return OK, "all are ready", ""
 	}})
-}
-
-func connect(ctx context.Context, e endpoints.Endpoints, log *slog.Logger) (*jet.Broker, error) {
-	c := jet.Config{URL: e.NATSURL, User: e.NATSUser, Password: e.NATSPassword, Creds: e.NATSCreds}
-	if e.OperatorUser != "" {
-		c.User, c.Password, c.InboxPrefix = e.OperatorUser, e.OperatorPassword, jet.InboxPrefix(jet.RoleOperator)
-	}
-	return jet.Connect(ctx, c, "pdfmill-doctor", log)
 }
 
 // Own starts NATS and an object store as a pipeline would, in a temporary folder, and sends something through both.
