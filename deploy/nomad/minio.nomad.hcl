@@ -16,7 +16,6 @@ variable "servers" {
 # Where the binary is, and its checksum: sha256:…
 variable "binary" {}
 variable "checksum" {}
-variable "driver" { default = "exec" }
 # nomad, consul, or connect (Consul's mesh).
 variable "discovery" { default = "nomad" }
 
@@ -120,7 +119,6 @@ job "pdfmill-s3" {
         path            = "/minio/health/live"
         interval        = "10s"
         timeout         = "5s"
-        expose          = local.mesh
         check_restart {
           limit = 6
           grace = "2m"
@@ -135,7 +133,7 @@ job "pdfmill-s3" {
     }
 
     task "s3" {
-      driver       = var.driver
+      driver       = "exec"
       user         = "nobody"
       kill_timeout = "30s"
 
@@ -156,7 +154,10 @@ job "pdfmill-s3" {
       dynamic "vault" {
         for_each = var.vault ? [1] : []
         content {
-          role = "pdfmill-s3"
+          role         = "pdfmill-s3"
+          change_mode  = "noop" # only the templates use the token
+          env          = false
+          disable_file = true
         }
       }
 
@@ -166,9 +167,10 @@ job "pdfmill-s3" {
       }
 
       template {
-        destination = "secrets/minio.env"
-        env         = true
-        data        = <<-EOT
+        destination          = "secrets/minio.env"
+        env                  = true
+        error_on_missing_key = true
+        data                 = <<-EOT
           MINIO_ROOT_USER=${local.secrets}{{ .root_access_key }}${local.end}
           MINIO_ROOT_PASSWORD=${local.secrets}{{ .root_secret_key }}${local.end}
           %{~if var.nats_servers != ""}
@@ -197,7 +199,7 @@ job "pdfmill-s3" {
           gid                  = 65534
           error_on_missing_key = true
           # MinIO refuses a key with an empty line after it.
-          data                 = "${local.secrets}{{ printf \"%v\" .${file.value} | trimSpace }}${local.end}\n"
+          data = "${local.secrets}{{ printf \"%v\" .${file.value} | trimSpace }}${local.end}\n"
         }
       }
 

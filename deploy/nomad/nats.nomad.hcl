@@ -18,7 +18,6 @@ variable "version" { default = "2.15.2" }
 variable "checksum" {}
 variable "arch" { default = "amd64" }
 variable "releases" { default = "https://github.com/nats-io/nats-server/releases/download" }
-variable "driver" { default = "exec" }
 # nomad, consul, or connect (Consul's mesh).
 variable "discovery" { default = "nomad" }
 
@@ -28,6 +27,7 @@ variable "vault" {
   default = false
 }
 
+# Clients speak TLS; several servers always do with each other.
 variable "tls" {
   type    = bool
   default = true
@@ -54,8 +54,9 @@ locals {
   secrets = var.vault ? "{{ with secret \"kv/data/pdfmill/nats\" }}{{ with .Data.data }}" : "{{ with nomadVar \"nomad/jobs/pdfmill-nats\" }}{{ with . }}"
   end     = "{{ end }}{{ end }}"
   mesh    = var.discovery == "connect"
+  # Whoever has a route may do everything, and routes go past a mesh's sidecars: servers know each other by certificates, whatever clients need.
   # users is what pdfmill topology users writes as nats-users.conf; accounts and imports are nats-accounts.conf and nats-imports.conf.
-  files = merge({ "users.conf" = "users" }, var.tenants ? { "accounts.conf" = "accounts", "imports.conf" = "imports" } : {}, var.tls ? { "ca.pem" = "ca", "cert.pem" = "cert", "key.pem" = "key" } : {})
+  files = merge({ "users.conf" = "users" }, var.tenants ? { "accounts.conf" = "accounts", "imports.conf" = "imports" } : {}, var.tls || length(var.servers) > 1 ? { "ca.pem" = "ca", "cert.pem" = "cert", "key.pem" = "key" } : {})
 }
 
 job "pdfmill-nats" {
@@ -139,7 +140,6 @@ job "pdfmill-nats" {
         path     = "/healthz?js-server-only=true"
         interval = "10s"
         timeout  = "5s"
-        expose   = local.mesh
       }
       check {
         name     = "alive"
@@ -148,7 +148,6 @@ job "pdfmill-nats" {
         path     = "/varz"
         interval = "10s"
         timeout  = "5s"
-        expose   = local.mesh
         check_restart {
           limit = 6
           grace = "5m"
@@ -164,7 +163,7 @@ job "pdfmill-nats" {
     }
 
     task "nats" {
-      driver = var.driver
+      driver = "exec"
       user   = "nobody"
       # Lame duck: leaders move, then clients are sent away one by one, over 30 s.
       kill_signal  = "SIGUSR2"
@@ -186,7 +185,10 @@ job "pdfmill-nats" {
       dynamic "vault" {
         for_each = var.vault ? [1] : []
         content {
-          role = "pdfmill-nats"
+          role         = "pdfmill-nats"
+          change_mode  = "noop" # only the templates use the token
+          env          = false
+          disable_file = true
         }
       }
 
@@ -242,14 +244,12 @@ job "pdfmill-nats" {
             listen: "0.0.0.0:{{ env "NOMAD_PORT_cluster" }}"
             no_advertise: ${local.mesh}
             routes: ${jsonencode([for s in var.servers : "nats://${s}:${var.ports["cluster"]}"])}
-          %{~if var.tls}
             tls {
               ca_file: "{{ env "NOMAD_SECRETS_DIR" }}/ca.pem"
               cert_file: "{{ env "NOMAD_SECRETS_DIR" }}/cert.pem"
               key_file: "{{ env "NOMAD_SECRETS_DIR" }}/key.pem"
               verify: true
             }
-          %{~endif}
           }
           %{~endif}
         EOT

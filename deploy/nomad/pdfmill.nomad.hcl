@@ -18,7 +18,7 @@ variable "version" {}
 # Of the archive, as in SHA256SUMS: sha256:…
 variable "checksum" {}
 variable "arch" { default = "amd64" }
-# exec isolates the task in a chroot; raw_exec where that can't be had.
+# exec isolates the task in a chroot in which there are no GPUs; raw_exec does not, and knows no volumes.
 variable "driver" { default = "exec" }
 # How the servers are found: nomad, consul, or connect (Consul's mesh, through sidecars).
 variable "discovery" { default = "nomad" }
@@ -70,7 +70,8 @@ variable "settings" {
   default = {}
 }
 
-# What is in hand gets 20 s when the service is told to stop, 30 s in a gpu-runner; what is left then comes again elsewhere. This is a little more.
+# A little more than what is in hand gets when the service is told to stop, as its log then says ("stopping"); what is left comes again elsewhere. Nomad takes no more
+# than the node's max_kill_timeout (client.hcl).
 variable "kill_timeout" { default = "30s" }
 # What a start may take: gpu-runners make Python environments and load models.
 variable "start_timeout" { default = "5m" }
@@ -81,7 +82,7 @@ variable "per_node" {
   default = false
 }
 
-# NVIDIA GPUs for each; 0: none.
+# NVIDIA GPUs for each, which uses all that its node has: as many as that is; 0: none.
 variable "gpus" {
   type    = number
   default = 0
@@ -91,6 +92,8 @@ variable "gpus" {
 variable "gpu_memory" { default = "16 GiB" }
 # Host volume for Python environments and models, writable by nobody; "": what is made is made again at every place.
 variable "cache_volume" { default = "" }
+# The same for raw_exec, as a folder of the node.
+variable "cache_folder" { default = "" }
 
 # Let the Nomad Autoscaler decide how many, from servers to most, by the ranges that wait in JetStream for each that runs. It needs Prometheus, with
 # prometheus-nats-exporter -jsz=consumers and the services' /metrics.
@@ -117,6 +120,7 @@ locals {
   end     = "{{ end }}{{ end }}"
 
   mesh   = var.discovery == "connect"
+  canary = !var.per_node && var.gpus == 0
   find   = var.discovery == "nomad" ? "nomadService" : "service"
   scheme = var.tls ? { nats = "tls", s3 = "https" } : { nats = "nats", s3 = "http" }
   nats = (var.nats_url != "" ? var.nats_url
@@ -148,12 +152,13 @@ job "pdfmill" {
     }
   }
 
-  # A system job can't have canaries: the place is taken.
+  # Where the place is taken, or the GPU, there is none for a canary: one goes after the other.
   update {
     max_parallel      = 1
-    canary            = var.per_node ? 0 : 1
-    auto_promote      = !var.per_node
-    auto_revert       = !var.per_node
+    canary            = local.canary ? 1 : 0
+    auto_promote      = local.canary
+    auto_revert       = true
+    stagger           = "5m" # between nodes, of Nomad before 1.11, which updates system jobs by the clock
     health_check      = "checks"
     min_healthy_time  = "20s"
     healthy_deadline  = var.start_timeout
@@ -206,6 +211,16 @@ job "pdfmill" {
         unlimited      = true
       }
     }
+    # A node that is drained waits for what replaces its own.
+    dynamic "migrate" {
+      for_each = var.per_node ? [] : [1]
+      content {
+        max_parallel     = 1
+        health_check     = "checks"
+        min_healthy_time = "20s"
+        healthy_deadline = var.start_timeout
+      }
+    }
     # A node that Nomad can't reach may still reach NATS. Both copies may work at the same time: doing anything twice changes nothing.
     disconnect {
       lost_after = "5m"
@@ -237,7 +252,6 @@ job "pdfmill" {
         path     = "/readyz"
         interval = "10s"
         timeout  = "5s"
-        expose   = local.mesh
         check_restart {
           limit = 30
           grace = var.start_timeout
@@ -249,7 +263,6 @@ job "pdfmill" {
         path     = "/healthz"
         interval = "10s"
         timeout  = "5s"
-        expose   = local.mesh
         check_restart {
           limit = 6
           grace = var.start_timeout
@@ -295,7 +308,10 @@ job "pdfmill" {
       dynamic "vault" {
         for_each = var.vault ? [1] : []
         content {
-          role = "pdfmill-${var.service}"
+          role         = "pdfmill-${var.service}"
+          change_mode  = "noop" # only the templates use the token
+          env          = false
+          disable_file = true
         }
       }
 
@@ -315,7 +331,7 @@ job "pdfmill" {
         PDFMILL_NATS_CA            = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
         PDFMILL_S3_SECRET_KEY_FILE = "${NOMAD_SECRETS_DIR}/s3.key"
         PDFMILL_S3_CA              = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
-        PDFMILL_CACHE              = var.cache_volume != "" ? "/cache" : "${NOMAD_ALLOC_DIR}/data/cache"
+        PDFMILL_CACHE              = var.cache_folder != "" ? var.cache_folder : var.cache_volume != "" ? "/cache" : "${NOMAD_ALLOC_DIR}/data/cache"
         PDFMILL_GPU                = var.gpus > 0 ? "auto" : "none"
         PDFMILL_LOG_FORMAT         = "json"
         TMPDIR                     = "${NOMAD_ALLOC_DIR}/tmp"
@@ -324,10 +340,11 @@ job "pdfmill" {
       # Servers come and go without a restart: they tell of each other. Only when none of them is left, and the check above ends a process that is not ready
       # for 5 minutes, is this read anew.
       template {
-        destination = "secrets/servers.env"
-        env         = true
-        change_mode = "noop"
-        data        = <<-EOT
+        destination          = "secrets/servers.env"
+        env                  = true
+        change_mode          = "noop"
+        error_on_missing_key = true
+        data                 = <<-EOT
           PDFMILL_NATS_URL=${local.nats}
           PDFMILL_S3_ENDPOINT=${local.s3}
           PDFMILL_S3_ACCESS_KEY=${local.secrets}{{ .s3_access_key }}${local.end}

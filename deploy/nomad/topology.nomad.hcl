@@ -83,7 +83,7 @@ locals {
     : local.mesh ? "${local.scheme.s3}://127.0.0.1:9000"
   : "{{ range $i, $s := ${local.find} \"pdfmill-s3\" }}{{ if not $i }}${local.scheme.s3}://{{ $s.Address }}:{{ $s.Port }}{{ end }}{{ end }}")
 
-  files = merge({ "nats.nk" = "nats_nkey" }, var.tls ? { "ca.pem" = "ca" } : {})
+  files = merge({ "nats.nk" = "nats_nkey", "s3.key" = "s3_secret_key" }, var.tls ? { "ca.pem" = "ca" } : {})
 }
 
 job "pdfmill-topology" {
@@ -156,29 +156,33 @@ job "pdfmill-topology" {
       dynamic "vault" {
         for_each = var.vault ? [1] : []
         content {
-          role = "pdfmill-topology"
+          role         = "pdfmill-topology"
+          change_mode  = "noop" # only the templates use the token
+          env          = false
+          disable_file = true
         }
       }
 
       env {
-        PDFMILL_REPLICAS         = var.replicas
-        PDFMILL_MAX_QUEUED       = var.max_queued
-        PDFMILL_EVENTS_MAX_BYTES = var.events_max_bytes
-        PDFMILL_ENGINES          = join(",", var.engines)
-        PDFMILL_INBOX            = var.inbox_bucket
-        PDFMILL_NATS_NKEY        = "${NOMAD_SECRETS_DIR}/nats.nk"
-        PDFMILL_NATS_CA          = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
-        PDFMILL_S3_CA            = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
+        PDFMILL_REPLICAS           = var.replicas
+        PDFMILL_MAX_QUEUED         = var.max_queued
+        PDFMILL_EVENTS_MAX_BYTES   = var.events_max_bytes
+        PDFMILL_ENGINES            = join(",", var.engines)
+        PDFMILL_INBOX              = var.inbox_bucket
+        PDFMILL_NATS_NKEY          = "${NOMAD_SECRETS_DIR}/nats.nk"
+        PDFMILL_NATS_CA            = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
+        PDFMILL_S3_SECRET_KEY_FILE = "${NOMAD_SECRETS_DIR}/s3.key"
+        PDFMILL_S3_CA              = var.tls ? "${NOMAD_SECRETS_DIR}/ca.pem" : ""
       }
 
       template {
-        destination = "secrets/servers.env"
-        env         = true
-        data        = <<-EOT
+        destination          = "secrets/servers.env"
+        env                  = true
+        error_on_missing_key = true
+        data                 = <<-EOT
           PDFMILL_NATS_URL=${local.nats}
           PDFMILL_S3_ENDPOINT=${local.s3}
           PDFMILL_S3_ACCESS_KEY=${local.secrets}{{ .s3_access_key }}${local.end}
-          PDFMILL_S3_SECRET_KEY=${local.secrets}{{ .s3_secret_key }}${local.end}
           %{~if var.tenants != ""}
           PDFMILL_TENANTS={{ env "NOMAD_TASK_DIR" }}/tenants.json
           %{~endif}

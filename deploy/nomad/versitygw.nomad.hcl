@@ -14,7 +14,6 @@ variable "checksum" {}
 # As in the archive's name: x86_64 or arm64.
 variable "arch" { default = "x86_64" }
 variable "releases" { default = "https://github.com/versity/versitygw/releases/download" }
-variable "driver" { default = "exec" }
 # nomad, consul, or connect (Consul's mesh).
 variable "discovery" { default = "nomad" }
 
@@ -120,7 +119,7 @@ job "pdfmill-s3" {
     }
 
     task "s3" {
-      driver       = var.driver
+      driver       = "exec"
       user         = "nobody"
       kill_timeout = "30s"
 
@@ -140,7 +139,10 @@ job "pdfmill-s3" {
       dynamic "vault" {
         for_each = var.vault ? [1] : []
         content {
-          role = "pdfmill-s3"
+          role         = "pdfmill-s3"
+          change_mode  = "noop" # only the templates use the token
+          env          = false
+          disable_file = true
         }
       }
 
@@ -155,9 +157,10 @@ job "pdfmill-s3" {
       }
 
       template {
-        destination = "secrets/root.env"
-        env         = true
-        data        = <<-EOT
+        destination          = "secrets/root.env"
+        env                  = true
+        error_on_missing_key = true
+        data                 = <<-EOT
           ROOT_ACCESS_KEY=${local.secrets}{{ .root_access_key }}${local.end}
           ROOT_SECRET_KEY=${local.secrets}{{ .root_secret_key }}${local.end}
         EOT

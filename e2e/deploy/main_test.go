@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -175,12 +176,66 @@ func (s *site) store() *minio.Client {
 	return client
 }
 
+// overtime is what a process gets beside its drain, for all that is neither in hand nor a worker's.
+const overtime = 5 * time.Second
+
+// drain is how long at most a service said that it would take when it was told to stop.
+func drain(t *testing.T, p *rig.Process) time.Duration {
+	t.Helper()
+	for line := range strings.Lines(p.Log()) {
+		var entry struct{ Msg, Within string }
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Msg != "stopping" {
+			continue
+		}
+		within, err := time.ParseDuration(entry.Within)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return within
+	}
+	t.Fatalf("%s does not say how long it takes to stop\n%s", p.Name(), p.Log())
+	return 0
+}
+
 // passes drops a document as a stranger would, and waits for its Markdown.
 func (s *site) passes() {
 	s.t.Helper()
 	s.passesFor(jet.RoleUser, "order.pdf", "pdf.converted")
 	if s.tenants != "" {
 		s.passesFor("tenant-acme", "acme/order.pdf", "pdf.acme.converted")
+	}
+}
+
+// looksWell is what an operator sees from elsewhere.
+func (s *site) looksWell() {
+	s.t.Helper()
+	secret := filepath.Join(s.dir, "operator.s3")
+	if err := os.WriteFile(secret, []byte(rootSecret), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	env := []string{
+		"PDFMILL_NATS_NKEY=" + filepath.Join(s.users, jet.RoleOperator+".nk"), "PDFMILL_NATS_INBOX_PREFIX=" + jet.InboxPrefix(jet.RoleOperator),
+		"PDFMILL_S3_ACCESS_KEY=" + rootKey, "PDFMILL_S3_SECRET_KEY_FILE=" + secret,
+	}
+	if s.plain {
+		env = append(env, "PDFMILL_NATS_URL=nats://"+s.natsAt, "PDFMILL_S3_ENDPOINT=http://"+s.s3At)
+	} else {
+		env = append(env, "PDFMILL_NATS_URL=tls://"+s.natsAt, "PDFMILL_NATS_CA="+s.ca.File, "PDFMILL_S3_ENDPOINT=https://"+s.s3At, "PDFMILL_S3_CA="+s.ca.File)
+	}
+	seen := map[string]string{}
+	doctor := rig.Command{Args: []string{"doctor", "--json"}, Env: env}.Run(s.t)
+	for results := json.NewDecoder(strings.NewReader(doctor.Stdout)); results.More(); {
+		var r struct{ Check, Outcome, Detail string }
+		if err := results.Decode(&r); err != nil {
+			s.t.Fatalf("%v\n%s", err, doctor.Stdout)
+		}
+		seen[r.Check] = r.Outcome
+	}
+	if seen["NATS"] != "ok" || seen["object store"] != "ok" {
+		s.t.Errorf("doctor: %s", doctor.Stdout)
+	}
+	if status := (rig.Command{Args: []string{"status"}, Env: env}).Run(s.t); status.Code != 0 {
+		s.t.Errorf("status: exit %d\n%s", status.Code, status.Stderr)
 	}
 }
 
@@ -215,7 +270,7 @@ func (s *site) passesFor(who, key, subject string) {
 	if _, err := s.store().PutObject(s.t.Context(), "inbox", key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	m, err := events.NextMsg(2 * pipelinetest.Patience) // ingest lists every 30 s: nobody tells it
+	m, err := events.NextMsg(2 * pipelinetest.Patience)
 	if err != nil {
 		s.t.Fatal(err)
 	}

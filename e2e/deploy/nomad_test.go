@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,7 +18,10 @@ import (
 
 	"github.com/pdfmill/pdfmill/e2e/deploy/nomad"
 	"github.com/pdfmill/pdfmill/e2e/rig"
+	"github.com/pdfmill/pdfmill/pipeline/event"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
+	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/stage"
 )
 
 const jobs = "../../deploy/nomad"
@@ -74,25 +78,111 @@ func variants() []nomad.Vars {
 	return all
 }
 
-// TestJobFilesAreNomads: every file, in every variant, has only blocks and attributes that Nomad knows.
-func TestJobFilesAreNomads(t *testing.T) {
+// everyJob is every file in every variant.
+func everyJob(t *testing.T) []*api.Job {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(jobs, "*.nomad.hcl"))
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d job files, %v", len(files), err)
 	}
+	var all []*api.Job
 	for _, variant := range variants() {
 		for _, file := range files {
 			switch name := filepath.Base(file); name {
 			case "pdfmill.nomad.hcl":
 				for vars := range serviceFiles {
-					serviceJob(t, vars, variant)
+					all = append(all, serviceJob(t, vars, variant))
 				}
 			case "nats.nomad.hcl", "minio.nomad.hcl":
-				parse(t, name, needed().With(variant).With(servers("10.0.0.1")))
-				parse(t, name, needed().With(variant).With(servers("10.0.0.1", "10.0.0.2", "10.0.0.3")).With(nomad.Vars{"nats_servers": cty.StringVal("10.0.0.1:4222")}))
+				all = append(all, parse(t, name, needed().With(variant).With(servers("10.0.0.1"))),
+					parse(t, name, needed().With(variant).With(servers("10.0.0.1", "10.0.0.2", "10.0.0.3")).With(nomad.Vars{"nats_servers": cty.StringVal("10.0.0.1:4222")})))
 			default:
-				parse(t, name, needed().With(variant))
+				all = append(all, parse(t, name, needed().With(variant)))
 			}
+		}
+	}
+	return all
+}
+
+// TestJobsKeepNomadsRules: every file, in every variant, has only blocks and attributes that Nomad knows, and what Nomad refuses or passes over beyond that is not in it.
+func TestJobsKeepNomadsRules(t *testing.T) {
+	client, err := nomad.ReadClient(filepath.Join(jobs, "client.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range everyJob(t) {
+		wrong := func(format string, v ...any) { t.Errorf("%s (%s): %s", *job.ID, *job.Type, fmt.Sprintf(format, v...)) }
+		group, task := job.TaskGroups[0], job.TaskGroups[0].Tasks[0]
+		if u := job.Update; u != nil && *job.Type != "batch" {
+			if *u.MinHealthyTime >= *u.HealthyDeadline || *u.ProgressDeadline != 0 && *u.HealthyDeadline >= *u.ProgressDeadline {
+				wrong("healthy after %s, by %s, all by %s", *u.MinHealthyTime, *u.HealthyDeadline, *u.ProgressDeadline)
+			}
+			if *u.AutoPromote != (*u.Canary > 0) {
+				wrong("promoted by itself %t, with %d canaries", *u.AutoPromote, *u.Canary)
+			}
+		}
+		if r := group.RestartPolicy; time.Duration(*r.Attempts)**r.Delay > *r.Interval {
+			wrong("%d restarts with %s between them don't fit into %s", *r.Attempts, *r.Delay, *r.Interval)
+		}
+		if *job.Type == "system" && (group.ReschedulePolicy != nil || len(job.Spreads)+len(group.Spreads)+len(job.Affinities) > 0 || group.Scaling != nil) {
+			wrong("it is told to be elsewhere, and is everywhere")
+		}
+		if *task.KillTimeout > client.MaxKillTimeout {
+			wrong("the nodes cut kill_timeout %s to %s", *task.KillTimeout, client.MaxKillTimeout)
+		}
+		for _, v := range group.Volumes {
+			if client.HostVolumes[v.Source] == "" {
+				wrong("the nodes have no host volume %s", v.Source)
+			}
+		}
+		switch {
+		case task.Driver == "exec" && len(task.Resources.Devices) > 0:
+			wrong("exec shows no devices")
+		case task.Driver == "raw_exec" && (len(task.VolumeMounts) > 0 || !slices.Contains(client.Plugins, "raw_exec")):
+			wrong("raw_exec mounts no volumes, and is to be enabled on the nodes")
+		}
+		for _, service := range group.Services {
+			checks := map[string]bool{}
+			for _, check := range service.Checks {
+				if checks[check.Name] || check.Type != "http" && check.Type != "tcp" || check.Interval < time.Second || check.Timeout < time.Second {
+					wrong("check %+v", check)
+				}
+				checks[check.Name] = true
+				// Ports are the node's, so that it needs no way past the sidecar; for that Nomad would want a port whose number stands in the file.
+				if check.Expose {
+					wrong("check %s is exposed", check.Name)
+				}
+			}
+			if mesh := service.Connect != nil; mesh && (service.Provider != "consul" || group.Networks[0].Mode != "bridge") {
+				wrong("in the mesh by %s on a network in mode %s", service.Provider, group.Networks[0].Mode)
+			}
+		}
+		if v := task.Vault; v != nil && (v.Role == "" || *v.Env || !*v.DisableFile || *v.ChangeMode != "noop") {
+			wrong("the task itself gets Vault's token, or is restarted for it: %+v", v)
+		}
+		for _, template := range task.Templates {
+			if strings.Contains(*template.EmbeddedTmpl, "{{ with secret ") != (task.Vault != nil) && strings.Contains(*template.EmbeddedTmpl, "{{ with ") {
+				wrong("template %s with vault %v", *template.DestPath, task.Vault)
+			}
+			if strings.Contains(*template.EmbeddedTmpl, "{{ with ") && !*template.ErrMissingKey {
+				wrong("template %s writes <no value> for a secret that is missing", *template.DestPath)
+			}
+		}
+	}
+}
+
+// TestRoutesNeedCertificates: whoever has a route to a NATS server may do everything.
+func TestRoutesNeedCertificates(t *testing.T) {
+	c := newCloud(t)
+	for _, discovery := range []string{"nomad", "connect"} {
+		vars := needed().With(servers("127.0.0.1", "127.0.0.2", "127.0.0.3")).With(nomad.Vars{"tls": cty.False, "discovery": cty.StringVal(discovery), "version": cty.StringVal("2.15.2")})
+		task, err := c.node.Prepare(parse(t, "nats.nomad.hcl", vars))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients, routes, found := strings.Cut(task.Files["secrets/nats.conf"], "cluster {")
+		if !found || !strings.Contains(routes, "verify: true") || strings.Contains(clients, "tls {") || task.Files["secrets/key.pem"] == "" {
+			t.Errorf("%s without TLS:\n%s", discovery, task.Files["secrets/nats.conf"])
 		}
 	}
 }
@@ -131,27 +221,35 @@ func TestServiceJobs(t *testing.T) {
 		if *job.ID != "pdfmill-"+service || group.Services[0].Name != "pdfmill-"+service {
 			t.Errorf("%s: job %s, service %s", file, *job.ID, group.Services[0].Name)
 		}
-		// The drain of services is 20 s, that of the gpu-runner and its workers 30 s each.
-		if least := map[bool]time.Duration{true: 60 * time.Second, false: 25 * time.Second}[service == "gpu-runner"]; *task.KillTimeout < least {
-			t.Errorf("%s: kill_timeout %s cuts its drain off, it is %s at least", file, *task.KillTimeout, least)
-		}
-		if system := *job.Type == "system"; system == (*job.Update.Canary > 0) || system == *job.Update.AutoRevert || system == (group.ReschedulePolicy != nil && *group.ReschedulePolicy.Unlimited) {
+		system := *job.Type == "system"
+		if taken := system || len(task.Resources.Devices) > 0; taken == (*job.Update.Canary > 0) || !*job.Update.AutoRevert || system == (group.ReschedulePolicy != nil && *group.ReschedulePolicy.Unlimited) {
 			t.Errorf("%s: a %s job with update %+v, reschedule %+v", file, *job.Type, job.Update, group.ReschedulePolicy)
 		}
 		if !*group.Disconnect.Replace || group.Disconnect.Reconcile == nil {
 			t.Errorf("%s: disconnect %+v", file, group.Disconnect)
 		}
-		if (service == "gpu-runner") != (len(group.Volumes) == 1) {
-			t.Errorf("%s: volumes %v", file, group.Volumes)
+		// What a gpu-runner has made stays on the node.
+		if kept := len(group.Volumes) == 1 && task.Env["PDFMILL_CACHE"] == "/cache" || task.Env["PDFMILL_CACHE"] == "/srv/pdfmill/cache"; kept != (service == "gpu-runner") {
+			t.Errorf("%s: cache %s, volumes %v", file, task.Env["PDFMILL_CACHE"], group.Volumes)
 		}
+	}
+	// GPUs in a job with a count: an update may not wait for one that is free.
+	if u := serviceJob(t, "gpu-runner-nvidia.vars.hcl", nomad.Vars{"per_node": cty.False}).Update; *u.Canary != 0 {
+		t.Errorf("%d canaries, each of which needs a GPU", *u.Canary)
 	}
 	nvidia := serviceJob(t, "gpu-runner-nvidia.vars.hcl", nil).TaskGroups[0].Tasks[0].Resources.Devices
 	if len(nvidia) != 1 || nvidia[0].Name != "nvidia/gpu" || !reflect.DeepEqual(nvidia[0].Constraints, []*api.Constraint{{LTarget: "${device.attr.memory}", Operand: ">=", RTarget: "16 GiB"}}) {
 		t.Errorf("devices %+v", nvidia)
 	}
 	scaling := serviceJob(t, "gpu-runner.vars.hcl", nomad.Vars{"autoscale": cty.True}).TaskGroups[0].Scaling
-	if scaling == nil || *scaling.Min != 2 || *scaling.Max != 10 || !strings.Contains(fmt.Sprint(scaling.Policy), jet.StreamJobs) {
-		t.Errorf("scaling %+v", scaling)
+	if scaling == nil || *scaling.Min != 2 || *scaling.Max != 10 || !strings.Contains(fmt.Sprint(scaling.Policy), `stream_name="`+jet.StreamJobs+`"`) {
+		t.Fatalf("scaling %+v", scaling)
+	}
+	counted := regexp.MustCompile(`consumer_name=~"([^"]+)"`).FindStringSubmatch(fmt.Sprint(scaling.Policy))
+	for subject, want := range map[string]bool{event.SubjectValidated("text", job.LaneBulk): true, event.SubjectValidated("marker", job.LaneSuspect): true, event.SubjectIngested: false} {
+		if got := counted != nil && regexp.MustCompile("^(?:"+counted[1]+")$").MatchString(jet.Durable(subject)); got != want {
+			t.Errorf("what waits on %s counts: %t, want %t", subject, got, want)
+		}
 	}
 }
 
@@ -259,52 +357,75 @@ func (d deployment) vars() nomad.Vars {
 	return nomad.Vars{"discovery": cty.StringVal(d.discovery), "vault": cty.BoolVal(d.vault), "tls": cty.BoolVal(d.tls)}
 }
 
-// servers starts NATS and the store as their jobs say.
-func (c *cloud) servers(d deployment) (natsServer *rig.Process) {
+// servers starts NATS and the store as their jobs say; stop ends them so.
+func (c *cloud) servers(d deployment) (stop func()) {
 	c.t.Helper()
 	c.plain = !d.tls
 	port := func() cty.Value { return cty.NumberIntVal(int64(c.port())) }
 	ports := cty.MapVal(map[string]cty.Value{"client": port(), "cluster": port(), "monitor": port()})
 	vars := needed().With(d.vars())
 	delete(vars, "version") // the servers' have defaults
-	natsServer, task := c.start(parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports, "tenants": cty.BoolVal(c.tenants != "")})))
+	natsJob := parse(c.t, "nats.nomad.hcl", vars.With(servers("127.0.0.1")).With(nomad.Vars{"ports": ports, "tenants": cty.BoolVal(c.tenants != "")}))
+	natsServer, task := c.start(natsJob)
 	c.natsAt = task.Env["NOMAD_ADDR_client"]
 	if d.store == "minio.nomad.hcl" {
 		vars = vars.With(servers("127.0.0.1")).With(nomad.Vars{"nats_servers": cty.StringVal(c.natsAt)})
 	}
-	_, task = c.start(parse(c.t, d.store, vars.With(nomad.Vars{"port": port()})))
+	storeJob := parse(c.t, d.store, vars.With(nomad.Vars{"port": port()}))
+	store, task := c.start(storeJob)
 	c.s3At = task.Env["NOMAD_ADDR_s3"]
-	return natsServer
+	return func() {
+		c.stop(store, storeJob.TaskGroups[0].Tasks[0])
+		c.stop(natsServer, natsJob.TaskGroups[0].Tasks[0])
+	}
 }
 
 // runs starts NATS, the store, the topology and the services as the files say, sends a document through, and stops all as Nomad would. between is called when
 // the buckets are there.
 func (c *cloud) runs(d deployment, between func()) {
 	c.t.Helper()
-	natsServer := c.servers(d)
+	stopServers := c.servers(d)
 	topology, _ := c.start(parse(c.t, "topology.nomad.hcl", needed().With(d.vars()).With(nomad.Vars{"replicas": cty.NumberIntVal(1), "tenants": cty.StringVal(c.tenants)})))
 	if code := topology.Wait(30 * time.Second); code != 0 {
 		c.t.Fatalf("topology: exit %d\n%s", code, topology.Log())
 	}
 	between()
-	limits := map[*rig.Process]time.Duration{}
-	for file := range serviceFiles {
+	started := map[string]*rig.Process{}
+	for file, service := range serviceFiles {
 		if file == "gpu-runner-nvidia.vars.hcl" { // its engine wants a GPU
 			continue
 		}
-		job := serviceJob(c.t, file, d.vars())
-		p, _ := c.start(job)
-		limits[p] = *job.TaskGroups[0].Tasks[0].KillTimeout
+		vars := d.vars()
+		switch service {
+		case stage.Ingest: // nobody tells it of drops
+			vars["settings"] = cty.MapVal(map[string]cty.Value{"PDFMILL_INBOX": cty.StringVal("inbox"), "PDFMILL_SCAN_INTERVAL": cty.StringVal("1s")})
+		case stage.Validator: // PDFium is compiled already
+			vars["cache_volume"] = cty.StringVal("pdfmill-cache")
+		}
+		started[service], _ = c.start(serviceJob(c.t, file, vars))
 	}
 	c.passes()
-	for p, limit := range limits {
-		if code := p.Stop(limit); code != 0 {
-			c.t.Errorf("exit %d after SIGTERM\n%s", code, p.Log())
+	c.looksWell()
+	for file, service := range serviceFiles {
+		task := serviceJob(c.t, file, d.vars()).TaskGroups[0].Tasks[0]
+		c.stop(started[service], task)
+		if least := drain(c.t, started[service]) + overtime; *task.KillTimeout < least {
+			c.t.Errorf("%s: kill_timeout %s cuts its drain off, it is %s at least", file, *task.KillTimeout, least)
 		}
 	}
-	natsServer.Signal(syscall.SIGUSR2) // what the job says: lame duck
-	if code := natsServer.Wait(75 * time.Second); code != 0 {
-		c.t.Errorf("nats-server: exit %d\n%s", code, natsServer.Log())
+	stopServers()
+}
+
+// stop ends a process as Nomad does.
+func (c *cloud) stop(p *rig.Process, task *api.Task) {
+	c.t.Helper()
+	signal, known := map[string]syscall.Signal{"": syscall.SIGINT, "SIGUSR2": syscall.SIGUSR2}[task.KillSignal]
+	if !known {
+		c.t.Fatalf("kill_signal %q", task.KillSignal)
+	}
+	p.Signal(signal)
+	if code := p.Wait(*task.KillTimeout); code != 0 {
+		c.t.Errorf("%s: exit %d after %s\n%s", p.Name(), code, signal, p.Log())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/lifecycle"
@@ -68,9 +69,19 @@ func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Ser
 		return err
 	}
 	log.Info("started", "service", service.Name(), "version", lifecycle.Version, "http", web.URL())
+	ended := context.AfterFunc(ctx, func() { log.Info("stopping", "service", service.Name(), "within", drain(service).String()) })
+	defer ended()
 	err = lifecycle.Run(ctx, log, append(services, web)...)
 	log.Info("stopped", "service", service.Name())
 	return err
+}
+
+// drain is how long a service goes on at most when it is to stop: the grace of its loops, unless it says otherwise.
+func drain(service lifecycle.Service) time.Duration {
+	if s, ok := service.(interface{ Drain() time.Duration }); ok {
+		return s.Drain()
+	}
+	return jet.Grace
 }
 
 // prepare makes topology and bucket, or waits for them.

@@ -26,7 +26,7 @@ type Loop struct {
 	Stage       string
 	Subject     string
 	Concurrency int           // messages in work at once
-	Grace       time.Duration // for the message in hand at shutdown; default 20 s
+	Grace       time.Duration // for the message in hand at shutdown; default Grace
 	// StorePatience is how long a message is held, alive, while the store refuses, before that counts as a failure of the message; default 10 min.
 	StorePatience time.Duration
 	Observer      Observer // may be nil
@@ -34,10 +34,10 @@ type Loop struct {
 	Log           *slog.Logger
 }
 
-const (
-	defaultGrace         = 20 * time.Second
-	defaultStorePatience = 10 * time.Minute
-)
+// Grace is what a message in hand gets at shutdown, unless the loop says otherwise. Who deploys gives the process a little more than that.
+const Grace = 20 * time.Second
+
+const defaultStorePatience = 10 * time.Minute
 
 // Run consumes until ctx ends, then drains: no new message, the ones in hand get Grace, then are given back at once. It returns
 // an error only when the consumer can't be made.
@@ -80,7 +80,7 @@ func RunLanes[B stage.Body](ctx context.Context, b *Broker, l Loop, lanes []Lane
 		}
 	}
 	if l.Grace == 0 {
-		l.Grace = defaultGrace
+		l.Grace = Grace
 	}
 	if l.StorePatience == 0 {
 		l.StorePatience = defaultStorePatience

@@ -336,15 +336,18 @@ type laneService struct {
 	route, lane string
 }
 
-// drain is what a range in hand gets when the service stops.
-const drain = 30 * time.Second
+// grace is what a range in hand gets when the service stops.
+const grace = 30 * time.Second
+
+// Drain is how long the service goes on at most when it is to stop: ranges in hand end, then workers, then the servers that they asked.
+func (s *Service) Drain() time.Duration { return grace + supervise.WorkerGrace + supervise.ServerGrace }
 
 func (l *laneService) Name() string { return l.route + " " + l.lane }
 
 func (l *laneService) Run(ctx context.Context) error {
 	s := l.service
 	return jet.Run(ctx, s.platform.Broker, jet.Loop{
-		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.route, l.lane), Concurrency: l.engine.places + 1, Grace: drain,
+		Stage: stage.GPURunner, Subject: event.SubjectValidated(l.route, l.lane), Concurrency: l.engine.places + 1, Grace: grace,
 		Observer: s.platform.Observer, Version: s.platform.Version, Log: s.log,
 	}, s.handle)
 }

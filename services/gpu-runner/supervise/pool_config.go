@@ -39,7 +39,7 @@ type PoolConfig struct {
 	HelloTimeout, LoadTimeout time.Duration // as in Config
 	ProbeTimeout              time.Duration // default 30 s
 	ProbeEvery                time.Duration // an idle worker is asked this often to use its device; default 1 min
-	Grace                     time.Duration // for a worker's exit and for jobs in hand at Stop; default 30 s
+	Grace                     time.Duration // for a worker's exit and for jobs in hand at Stop; default WorkerGrace
 
 	Log      *slog.Logger
 	OOM      *OOMCounter
@@ -83,6 +83,9 @@ type Outcome struct {
 	Scale          float64       // of the engine's batches; 0 means 1
 }
 
+// WorkerGrace is what a worker gets to exit.
+const WorkerGrace = 30 * time.Second
+
 func (c PoolConfig) withDefaults() PoolConfig {
 	orDefault(&c.Workers, 1)
 	orDefault(&c.RecycleAfter, 100)
@@ -91,7 +94,7 @@ func (c PoolConfig) withDefaults() PoolConfig {
 	orDefault(&c.RecycleGrowth, 2<<30)
 	orDefault(&c.ProbeTimeout, 30*time.Second)
 	orDefault(&c.ProbeEvery, time.Minute)
-	orDefault(&c.Grace, 30*time.Second)
+	orDefault(&c.Grace, WorkerGrace)
 	c.RecycleJitter = min(c.RecycleJitter, c.RecycleAfter-1)
 	if c.Admitter == nil {
 		c.Admitter = Slots{}

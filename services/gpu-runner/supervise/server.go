@@ -37,7 +37,7 @@ type ServerConfig struct {
 	Interval     time.Duration // between checks; default 5 s
 	Failures     int           // checks in a row that must fail before the server is ended; default 3
 	StartTimeout time.Duration // from the start to the first good check; default 10 min (models load). Also how long an external one may be away
-	Grace        time.Duration // between SIGTERM and SIGKILL; default 10 s
+	Grace        time.Duration // between SIGTERM and SIGKILL; default ServerGrace
 
 	// Room books memory before each start, waiting as long as that takes; leave is called when the server is gone. Nil: no books.
 	Room    func(ctx context.Context) (device string, leave func(), err error)
@@ -98,6 +98,9 @@ type ServerSnapshot struct {
 	Epoch int `json:"epoch"`
 }
 
+// ServerGrace is what a server gets between SIGTERM and SIGKILL.
+const ServerGrace = 10 * time.Second
+
 // NewServer chooses a port; it starts nothing yet.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.HealthPath == "" {
@@ -107,7 +110,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	orDefault(&cfg.Interval, 5*time.Second)
 	orDefault(&cfg.Failures, 3)
 	orDefault(&cfg.StartTimeout, 10*time.Minute)
-	orDefault(&cfg.Grace, 10*time.Second)
+	orDefault(&cfg.Grace, ServerGrace)
 	orDefault(&cfg.TryEvery, time.Minute)
 	if cfg.Room == nil {
 		cfg.Room = func(context.Context) (string, func(), error) { return "", func() {}, nil }
