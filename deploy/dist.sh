@@ -32,8 +32,8 @@ compiler() {
   echo "$cc"
 }
 
-# linked names the modules in a program: path, version and folder of each.
-linked() { go list -deps -f '{{with .Module}}{{if not .Main}}{{with .Replace}}{{.Path}} {{.Version}} {{.Dir}}{{else}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}{{end}}' "$1"; }
+# linked names the modules in a program: path, version and folder of each; with cgo, which Go leaves out for another architecture.
+linked() { CGO_ENABLED=1 go list -deps -f '{{with .Module}}{{if not .Main}}{{with .Replace}}{{.Path}} {{.Version}} {{.Dir}}{{else}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}{{end}}' "$1"; }
 
 # licences copies what the licences of others want to be passed on, and refuses what has none.
 licences() {

@@ -209,6 +209,9 @@ func TestCheckAndVersion(t *testing.T) {
 	if piped.Code != 0 || !strings.HasPrefix(piped.Stdout, "ok       -  2 pages") {
 		t.Errorf("check of standard input: exit %d, %s%s", piped.Code, piped.Stdout, piped.Stderr)
 	}
+	if out := rig.Run(t, "--version"); out.Code != 0 || strings.TrimSpace(out.Stdout) == "" || strings.Contains(out.Stdout, " ") {
+		t.Errorf("version: exit %d, %q, want the version alone, as the services print it", out.Code, out.Stdout)
+	}
 	if out := rig.Run(t, "version", "--json"); out.Code != 0 || !json.Valid([]byte(out.Stdout)) {
 		t.Errorf("version: exit %d, %s", out.Code, out.Stdout)
 	}

@@ -13,6 +13,7 @@ import (
 // commands is the command line. One file holds each command.
 type commands struct {
 	globals
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version alone, and exit."`
 
 	Convert   convertCommand   `cmd:"" help:"Convert PDFs to Markdown: everything that is needed starts, and stops, with it."`
 	Up        upCommand        `cmd:"" help:"Run the pipeline: whatever is put into its inbox is converted and announced."`
@@ -55,14 +56,14 @@ func run(args []string, std streams) int {
 		kong.Description("pdfmill "+lifecycle.Version+" turns PDFs into Markdown. Start with: pdfmill convert report.pdf -o out"),
 		kong.Writers(std.out, std.err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.ExplicitGroups([]kong.Group{}), kong.Bind(std), config.Paths(),
+		kong.ExplicitGroups([]kong.Group{}), kong.Bind(std), config.Paths(), kong.Vars{"version": lifecycle.Version},
 	)
 	if err != nil {
 		fmt.Fprintln(std.err, "pdfmill:", err)
 		return exitPipeline
 	}
 	k, err := parser.Parse(args)
-	if exited >= 0 { // --help was printed
+	if exited >= 0 { // --help or --version was printed
 		return exited
 	}
 	if err == nil {
