@@ -1,6 +1,7 @@
 package validator_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,23 @@ func TestMemoryIsBounded(t *testing.T) {
 	r, err := newInspector(t, limits).Check(t.Context(), validator.Request{Path: hungry.write(t, "hungry.pdf")}, 32)
 	if err != nil || len(r.Facts.Failed) != 1 || r.Facts.Failed[0].Class != failure.LimitMemory || r.Facts.Failed[0].Page != 2 || r.Facts.LoadablePages != 2 {
 		t.Errorf("hungry page: %s %q, failed %v, %d pages, %v", r.Class, r.Message, r.Facts.Failed, r.Facts.LoadablePages, err)
+	}
+}
+
+// TestAPageIsNotBlamedForThoseBefore: PDFium keeps what it has read of a document. A page for which that leaves no room is looked into by itself.
+func TestAPageIsNotBlamedForThoseBefore(t *testing.T) {
+	const pages, pixels = 24, 4 << 20
+	long := plain(pages)
+	long.objects, long.streams[1002] = map[int]string{}, [2]string{"", "/X Do"}
+	for i := range pages {
+		long.pages[i] = fmt.Sprintf("/MediaBox[0 0 300 100]/Contents 1002 0 R/Resources<</XObject<</X %d 0 R>>>>", 1100+i)
+		long.objects[1100+i] = fmt.Sprintf("<</Type/XObject/Subtype/Image/Width 2048/Height 2048/ColorSpace/DeviceGray/BitsPerComponent 8/Length %d>>stream\n%s\nendstream", pixels, strings.Repeat("x", pixels))
+	}
+	limits := validator.DefaultLimits()
+	limits.MaxMemory, limits.MaxPageTime = 48<<20, time.Minute
+	r, err := newInspector(t, limits).Check(t.Context(), validator.Request{Path: long.write(t, "long.pdf")}, 32)
+	if err != nil || len(r.Facts.Failed) != 0 || r.Facts.LoadablePages != pages {
+		t.Errorf("%s %q, failed %v, %d pages, %v", r.Class, r.Message, r.Facts.Failed, r.Facts.LoadablePages, err)
 	}
 }
 

@@ -96,7 +96,7 @@ func (t *talk) hold(ctx context.Context, c *child) (over bool, err error) {
 		case ctx.Err() != nil:
 			return true, fmt.Errorf("inspect document: %w", ctx.Err())
 		case err != nil && open:
-			return t.broke(virgin, t.stalled(err))
+			return t.broke(virgin && (errors.Is(err, errLate) || t.from == q.From), t.stalled(err))
 		case err != nil:
 			return t.lost(virgin, t.unopened(err))
 		}
@@ -117,7 +117,8 @@ func (t *talk) hold(ctx context.Context, c *child) (over bool, err error) {
 		case codeTrap, codeOutOfRoom:
 			if a.At > 0 {
 				t.from = a.At
-				return t.broke(virgin || a.Failed != nil, t.trapped(a))
+				alone := a.Code == codeTrap || t.from == q.From // the pages before may have left it no room
+				return t.broke(virgin && alone || a.Failed != nil, t.trapped(a))
 			}
 			return t.lost(virgin, t.unopenable(a))
 		default:
@@ -175,7 +176,7 @@ func (t *talk) picture(ctx context.Context, c *child) bool {
 	return !a.Last
 }
 
-// broke deals with a page that took the probe with it. In a probe that had served before, the documents before may be to blame: the page gets another chance.
+// broke deals with a page that took the probe with it. In a probe that had served before, what it served may be to blame, other documents or pages: the page gets another chance.
 func (t *talk) broke(certain bool, page facts.FailedPage) (over bool, err error) {
 	if !certain {
 		return false, nil
