@@ -61,14 +61,14 @@ func (l *load) refusedTo(t *testing.T) {
 		"ingest":     {"read inbox", "list inbox", "read team-a", "list team-a", "list team-b", "read source", "write source", "list source", "list job", "list other"},
 		"validator":  {"read source", "write source", "read job", "write job", "list source", "list job", "list other"},
 		"gpu-runner": {"read source", "read job", "write job", "list source", "list job", "list other"},
-		"publisher":  {"read job", "write job", "list source", "list job", "list other"},
+		"publisher":  {"read job", "write job", "delete job", "read source", "delete source", "list source", "list job", "list other"},
 		"user": {
 			"read inbox", "write inbox", "delete inbox", "list inbox", "read team-a", "write team-a", "delete team-a", "list team-a", "list team-b",
 			"read job", "list source", "list job", "list other",
 		},
 		"operator": {
 			"read inbox", "write inbox", "delete inbox", "list inbox", "read team-a", "write team-a", "delete team-a", "list team-a", "list team-b",
-			"read source", "read job", "read other", "list source", "list job", "list other",
+			"read source", "delete source", "read job", "write job", "delete job", "read other", "list source", "list job", "list other",
 		},
 	}
 	if err := l.s3.MakeBucket(t.Context(), "foreign", minio.MakeBucketOptions{}); err != nil {

@@ -139,12 +139,13 @@ var rightsInStores = map[string]map[string]string{
 	"ingest":     {"read": "inbox acme bolt team-a source", "write": "source", "list": "inbox bolt-in shared pdfmill"},
 	"validator":  {"read": "source job acme-job bolt-job", "write": "source job acme-job bolt-job", "list": "pdfmill"},
 	"gpu-runner": {"read": "source job acme-job bolt-job", "write": "job acme-job bolt-job", "list": "pdfmill"},
-	"publisher":  {"read": "job acme-job bolt-job", "write": "job acme-job bolt-job", "list": "pdfmill"},
+	"publisher":  {"read": "source job acme-job bolt-job", "write": "job acme-job bolt-job", "delete": "source job acme-job bolt-job", "list": "pdfmill"},
 	"user": {
 		"read": "inbox acme bolt team-a job acme-job bolt-job", "write": "inbox acme bolt team-a", "delete": "inbox acme bolt team-a", "list": "inbox bolt-in shared pdfmill",
 	},
 	"operator": {
-		"read": "inbox acme bolt team-a source job acme-job bolt-job other", "write": "inbox acme bolt team-a", "delete": "inbox acme bolt team-a", "list": "inbox bolt-in shared pdfmill",
+		"read": "inbox acme bolt team-a source job acme-job bolt-job other", "write": "inbox acme bolt team-a job acme-job bolt-job", "delete": "inbox acme bolt team-a source job acme-job bolt-job",
+		"list": "inbox bolt-in shared pdfmill",
 	},
 	"tenant-acme": {"read": "acme acme-job", "write": "acme", "delete": "acme"},
 	"tenant-bolt": {"read": "bolt bolt-job", "write": "bolt", "delete": "bolt", "list": "bolt-in"},

@@ -47,6 +47,7 @@ func TenantRights(name string) Rights {
 	g.subscribe("_INBOX.>", TenantEvents(name)+">")
 	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES."+StreamEvents, "CONSUMER.LIST."+StreamEvents, "CONSUMER.DURABLE.CREATE."+StreamEvents+".>", "CONSUMER.CREATE."+StreamEvents)
 	g.follow(StreamEvents)
+	g.push(StreamEvents)
 	g.look(StreamEvents)
 	g.publish("$JS.ACK." + StreamEvents + ".>")
 	return g.rights()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pdfmill/pdfmill/pipeline/job"
 )
@@ -29,6 +30,14 @@ func Merge(was, news Status) Status { return merge(was, news) }
 // Over asks whether the end of a pass is told.
 func (b *Broker) Over(ctx context.Context, work job.Job, stored time.Time) (bool, error) {
 	return b.over(ctx, work, stored)
+}
+
+// Looks is how many looks there may be at once.
+const Looks = looks
+
+// Look looks through the events.
+func (b *Broker) Look(ctx context.Context, from jetstream.ConsumerConfig, see func(jetstream.Msg, uint64) bool) error {
+	return look(ctx, b.js, from, see)
 }
 
 // Conn is the connection.

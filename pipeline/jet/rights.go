@@ -73,7 +73,7 @@ func (t Topology) Rights(role string) (Rights, error) {
 		g.publish(event.SubjectIngested)
 		g.keyValue(KVSources, true)
 		g.keyValue(KVLeases, false)
-		g.follow("KV_" + KVTenants)
+		g.watch(KVTenants)
 		g.keyValue(KVUsage, true)
 	case stage.Validator:
 		g.stage(role, event.SubjectIngested)
@@ -87,15 +87,18 @@ func (t Topology) Rights(role string) (Rights, error) {
 		}
 		g.ranges()
 		g.publish(event.SubjectRendered)
-		g.keyValue(KVPeaks, true)
+		g.write(KVPeaks)
+		g.watch(KVPeaks)
 		g.subscribe(event.SubjectGPU, event.SubjectServers) // and answers
 		g.publish(InboxPrefix(RoleOperator) + ".>")
 	case stage.Publisher:
 		g.stage(role, event.SubjectRendered)
 		g.publish(event.SubjectConverted)
 		g.keyValue(KVUsage, true)
-		g.follow("KV_" + KVTenants)
-		g.publish("$JS.ACK."+StreamEvents+"."+couriers().Durable+".>", tenantSpace+"*.event.*")
+		g.watch(KVTenants)
+		g.ask("CONSUMER.CREATE." + StreamEvents + "." + couriers().Durable)
+		g.consume(StreamEvents, couriers().Durable)
+		g.publish(tenantSpace + "*.event.*")
 		g.couriers = true
 	default:
 		return Rights{}, fmt.Errorf("%w: %q (there are %v)", ErrNoRole, role, Roles())
@@ -105,6 +108,11 @@ func (t Topology) Rights(role string) (Rights, error) {
 	}
 	if Desks(role) {
 		g.desk()
+	}
+	for i := range looks {
+		if !g.looks && role != RoleOperator {
+			g.reserve(StreamEvents, lookName(i), false)
+		}
 	}
 	g.reserve(StreamEvents, couriers().Durable, g.couriers)
 	g.reserve(StreamAdvisories, crashLoops().Durable, Sweeps(role))
@@ -116,6 +124,7 @@ type grants struct {
 	api      string
 	engines  []string
 	couriers bool // it brings tenants' events
+	looks    bool // it looks through events
 	all      Rights
 }
 
@@ -147,7 +156,12 @@ func (g *grants) stage(name, subject string) {
 	g.publish(deadletter.SubjectOf(name, "*"), event.SubjectFailed)
 	g.keyValue(KVJobs, false)
 	g.keyValue(KVEnds, true)
-	g.follow(StreamEvents)
+	g.looks = true
+	g.ask("STREAM.INFO." + StreamEvents)
+	for i := range looks {
+		of := StreamEvents + "." + lookName(i)
+		g.ask("CONSUMER.CREATE."+of, "CONSUMER.INFO."+of, "CONSUMER.MSG.NEXT."+of, "CONSUMER.DELETE."+of)
+	}
 }
 
 // consume lets somebody pull from a durable consumer.
@@ -166,20 +180,39 @@ func (g *grants) ranges() {
 	}
 }
 
+// read lets somebody read keys.
+func (g *grants) read(bucket string) {
+	stream := "KV_" + bucket
+	if g.ask("STREAM.INFO." + stream); bucket == KVUsage { // which is read where it is written
+		g.ask("STREAM.MSG.GET." + stream)
+		return
+	}
+	g.ask("DIRECT.GET." + stream + ".$KV." + bucket + ".>")
+}
+
 // keyValue lets somebody read and write keys, and follow what others write.
 func (g *grants) keyValue(bucket string, follow bool) {
-	stream, keys := "KV_"+bucket, "$KV."+bucket+".>"
-	g.ask("STREAM.INFO."+stream, "DIRECT.GET."+stream+"."+keys)
-	if bucket == KVUsage { // which is read where it is written
-		g.ask("STREAM.MSG.GET." + stream)
+	g.read(bucket)
+	g.write(bucket)
+	if follow {
+		g.watch(bucket)
 	}
+}
+
+// write lets somebody write keys.
+func (g *grants) write(bucket string) {
+	keys := "$KV." + bucket + ".>"
 	g.publish(keys)
 	if g.api != "$JS.API." {
 		g.ask(keys) // what the client makes of it in a domain
 	}
-	if follow {
-		g.follow(stream)
-	}
+}
+
+// watch lets somebody follow what is written to a KV bucket: the server pushes it.
+func (g *grants) watch(bucket string) {
+	stream := "KV_" + bucket
+	g.ask("STREAM.INFO."+stream, "CONSUMER.CREATE."+stream+".>", "CONSUMER.DELETE."+stream+".>")
+	g.publish("$JS.FC." + stream + ".>")
 }
 
 // follow lets somebody read a stream from any place on, with consumers of its own, which the subjects of requests name: one that names none there may name any in its body,
@@ -187,8 +220,10 @@ func (g *grants) keyValue(bucket string, follow bool) {
 func (g *grants) follow(stream string) {
 	g.ask("STREAM.INFO."+stream, "CONSUMER.CREATE."+stream+".>", "CONSUMER.INFO."+stream+".>",
 		"CONSUMER.MSG.NEXT."+stream+".>", "CONSUMER.DELETE."+stream+".>")
-	g.publish("$JS.FC." + stream + ".>")
 }
+
+// push lets stock clients have a stream pushed to them, under the server's flow control.
+func (g *grants) push(stream string) { g.publish("$JS.FC." + stream + ".>") }
 
 // reserve keeps a durable consumer, which pdfmill's processes share, from those who may follow its stream: whoever deletes it, changes it or takes from it keeps from
 // others what it is for. Those whose it is may not delete it either.
@@ -201,9 +236,13 @@ func (g *grants) reserve(stream, durable string, own bool) {
 	}
 }
 
-// look lets somebody read single messages of a stream.
+// look lets somebody read single messages of a stream: of that of dead letters each of its servers gives them, of others the one that leads.
 func (g *grants) look(stream string) {
-	g.ask("STREAM.MSG.GET."+stream, "DIRECT.GET."+stream, "DIRECT.GET."+stream+".>")
+	if stream == StreamDead {
+		g.ask("DIRECT.GET." + stream)
+		return
+	}
+	g.ask("STREAM.MSG.GET." + stream)
 }
 
 // sweeper lets a process bury what kills others.
@@ -219,14 +258,14 @@ func (g *grants) sweeper() {
 // desk lets a process do for others what an operator may do to dead letters and queued jobs.
 func (g *grants) desk() {
 	g.subscribe(DeskSubject+".>", "$SRV.>")
+	g.publish("_INBOX.>", InboxPrefix(RoleOperator)+".>") // the answers
 	g.follow(StreamDead)
 	g.look(StreamDead)
 	g.look(StreamEvents)
 	g.ask("STREAM.MSG.DELETE."+StreamDead, "CONSUMER.INFO."+StreamJobs+".*")
 	g.keyValue(KVReplays, false)
 	g.keyValue(KVLeases, false)
-	g.publish(dropping()...)
-	g.publish(deadletter.Subjects, event.SubjectIngested)
+	g.publish(deadletter.Subjects, event.SubjectDropped+".*", event.SubjectIngested)
 }
 
 // user may follow events, also with a consumer of its own, and no other subject.
@@ -235,6 +274,7 @@ func (g *grants) user() {
 	g.all.DenySubscribe = append(Streams(1)[0].Subjects, deadletter.Subjects)
 	g.ask("INFO", "STREAM.NAMES", "STREAM.LIST", "CONSUMER.NAMES."+StreamEvents, "CONSUMER.LIST."+StreamEvents, "CONSUMER.DURABLE.CREATE."+StreamEvents+".>")
 	g.follow(StreamEvents)
+	g.push(StreamEvents)
 	g.look(StreamEvents)
 	g.publish("$JS.ACK." + StreamEvents + ".>")
 }
@@ -251,8 +291,12 @@ func (g *grants) operator() {
 		}
 	}
 	for _, kv := range KeyValues(1) {
-		g.keyValue(kv.Bucket, true)
+		g.read(kv.Bucket)
+		g.watch(kv.Bucket)
 	}
-	g.publish(Streams(1)[0].Subjects...) // to replay
-	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectGPU, event.SubjectServers)
+	for _, bucket := range []string{KVJobs, KVEnds, KVReplays, KVLeases} { // to rebuild, to cancel, to replay, and while it does what only one may
+		g.write(bucket)
+	}
+	g.publish(event.SubjectDropped+".*", event.SubjectIngested) // to replay
+	g.publish(deadletter.Subjects, event.SubjectFailed, event.SubjectGPU, event.SubjectServers, DeskSubject+".>")
 }

@@ -68,9 +68,10 @@ func wishes() map[string]string {
 		"status": "$KV.pdf_jobs.x", "taken": "$KV.pdf_sources.x", "replay mark": "$KV.pdf_replays.x", "cancel": "$KV.pdf_ends.x", "lease": "$KV.pdf_leases.x",
 		"read status": "$JS.API.DIRECT.GET.KV_pdf_jobs.$KV.pdf_jobs.x", "read taken": "$JS.API.DIRECT.GET.KV_pdf_sources.$KV.pdf_sources.x",
 		"read job": "$JS.API.STREAM.MSG.GET.PDF_JOBS", "delete job": "$JS.API.STREAM.MSG.DELETE.PDF_JOBS",
-		"read dead": "$JS.API.STREAM.MSG.GET.PDF_DEAD", "delete dead": "$JS.API.STREAM.MSG.DELETE.PDF_DEAD",
+		"read dead": "$JS.API.DIRECT.GET.PDF_DEAD", "delete dead": "$JS.API.STREAM.MSG.DELETE.PDF_DEAD",
 		"read event": "$JS.API.STREAM.MSG.GET.PDF_EVENTS", "delete event": "$JS.API.STREAM.MSG.DELETE.PDF_EVENTS",
-		"follow events": "$JS.API.CONSUMER.CREATE.PDF_EVENTS.mine.pdf.converted", "follow jobs": "$JS.API.CONSUMER.CREATE.PDF_JOBS.mine.pdf.ingested",
+		"follow events": "$JS.API.CONSUMER.CREATE.PDF_EVENTS.mine.pdf.converted", "look through events": "$JS.API.CONSUMER.CREATE.PDF_EVENTS.look-0", "unfollow events": "$JS.API.CONSUMER.DELETE.PDF_EVENTS.mine", "take an event": "$JS.API.CONSUMER.MSG.NEXT.PDF_EVENTS.mine",
+		"stop a look": "$JS.API.CONSUMER.DELETE.PDF_EVENTS.look-0", "follow jobs": "$JS.API.CONSUMER.CREATE.PDF_JOBS.mine.pdf.ingested",
 		"follow dead": "$JS.API.CONSUMER.CREATE.PDF_DEAD.mine.pdf.dead.>", "spoil advisories": "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.PDF_JOBS.x",
 	}
 	for _, stream := range []string{"PDF_JOBS", "PDF_EVENTS", "PDF_DEAD", "KV_pdf_sources"} {
@@ -96,7 +97,7 @@ func wishes() map[string]string {
 // TestEachRoleMayOnly: what is not listed here for a role the server refuses it.
 func TestEachRoleMayOnly(t *testing.T) {
 	own := func(stage string, more ...string) []string {
-		return append(more, "take "+stage, "ack "+stage, "consume "+stage, "dead "+stage, "failed", "status", "read status", "cancel", "follow events")
+		return append(more, "take "+stage, "ack "+stage, "consume "+stage, "dead "+stage, "failed", "status", "read status", "cancel", "look through events", "stop a look")
 	}
 	sweeper := []string{"read job", "delete job", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher", "drop", "ingested", "range", "rendered"}
 	allowed := map[string][]string{
@@ -105,10 +106,10 @@ func TestEachRoleMayOnly(t *testing.T) {
 		"validator":  own("validator", "range", "rendered"),
 		"gpu-runner": own("gpu-runner", "range", "rendered"),
 		"publisher":  append(own("publisher", "drop", "drop in a lane", "ingested", "replay mark", "lease", "read dead", "delete dead", "follow dead", "read event", "converted"), sweeper...),
-		"user":       {"read event", "follow events"},
+		"user":       {"read event", "follow events", "unfollow events", "take an event"},
 		"operator": {
-			"drop", "drop in a lane", "ingested", "range", "other range", "rendered", "failed", "replay mark", "status", "taken", "lease", "cancel", "read status", "read taken", "read job",
-			"read dead", "delete dead", "read event", "follow events", "follow dead", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher",
+			"drop in a lane", "ingested", "failed", "replay mark", "status", "lease", "cancel", "read status", "read taken", "read job",
+			"read dead", "delete dead", "read event", "follow events", "unfollow events", "take an event", "look through events", "stop a look", "follow dead", "dead ingest", "dead validator", "dead gpu-runner", "dead publisher",
 		},
 	}
 	connect := guarded(t, jet.Topology{Replicas: 1, Engines: []string{"text"}})

@@ -8,12 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// toldLasts is how long it is remembered what was told, from the last question on.
-	toldLasts = 10 * time.Minute
-	// toldPatience is how long the next event may take to come.
-	toldPatience = time.Minute
-)
+// toldLasts is how long it is remembered what was told, from the last question on.
+const toldLasts = 10 * time.Minute
 
 // told remembers ids of events: all that were stored since the earliest time that somebody asked about. So each event is read once, however many ask. It holds some 20 bytes
 // an event, of which the bound of the stream leaves a few millions, and forgets them when nobody asks.
@@ -57,9 +53,9 @@ func (t *told) since(ctx context.Context, from time.Time, id string) (bool, erro
 		t.ids, t.from, t.first, t.last = map[uint64]struct{}{}, now.TimeStamp, last+1, last
 	}
 	if from.Before(t.from) {
-		config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from}
+		config := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from}
 		if from.IsZero() {
-			config = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+			config = jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
 		}
 		first, err := t.read(ctx, config, t.first-1)
 		if err != nil {
@@ -68,7 +64,7 @@ func (t *told) since(ctx context.Context, from time.Time, id string) (bool, erro
 		t.from, t.first = from, min(t.first, first)
 	}
 	if t.last < last {
-		if _, err := t.read(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1}, last); err != nil {
+		if _, err := t.read(ctx, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.last + 1}, last); err != nil {
 			return false, err
 		}
 		t.last = last
@@ -80,38 +76,14 @@ func (t *told) since(ctx context.Context, from time.Time, id string) (bool, erro
 func (t *told) hash(id string) uint64 { return maphash.String(t.seed, id) }
 
 // read takes in the ids of events up to a sequence, and returns the first one's.
-func (t *told) read(ctx context.Context, config jetstream.OrderedConsumerConfig, last uint64) (first uint64, err error) {
-	config.HeadersOnly, config.InactiveThreshold = true, 10*time.Second
-	consumer, err := t.js.OrderedConsumer(ctx, StreamEvents, config)
-	if err != nil {
-		return 0, missing("stream "+StreamEvents, err)
-	}
+func (t *told) read(ctx context.Context, from jetstream.ConsumerConfig, last uint64) (first uint64, err error) {
 	first = last + 1
-	if consumer.CachedInfo().NumPending == 0 {
-		return first, nil
-	}
-	messages, err := consumer.Messages() // Next would make a consumer for each
-	if err != nil {
-		return 0, err
-	}
-	defer messages.Stop()
-	defer context.AfterFunc(ctx, messages.Stop)()
-	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(toldPatience)) // what was still to come may have been deleted
-		if err != nil {
-			return 0, err
+	err = look(ctx, t.js, from, func(msg jetstream.Msg, seq uint64) (enough bool) {
+		if seq <= last {
+			first = min(first, seq)
+			t.ids[t.hash(msg.Headers().Get("ce-id"))] = struct{}{}
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return 0, err
-		}
-		if meta.Sequence.Stream > last {
-			return first, nil
-		}
-		first = min(first, meta.Sequence.Stream)
-		t.ids[t.hash(msg.Headers().Get("ce-id"))] = struct{}{}
-		if meta.Sequence.Stream == last || meta.NumPending == 0 {
-			return first, nil
-		}
-	}
+		return seq >= last
+	})
+	return first, err
 }

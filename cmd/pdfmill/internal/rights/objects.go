@@ -20,7 +20,8 @@ type Buckets struct {
 // Where things lie in pdfmill's own bucket.
 const sources = "source/"
 
-// Grants are what a role needs of the object store. Nobody but an inbox' users deletes anything; the admin is not asked.
+// Grants are what a role needs of the object store. Nobody but an inbox' users deletes there, and nobody but who sweeps, the publisher and the operator, in pdfmill's own
+// bucket; the admin is not asked.
 func (b Buckets) Grants(role string) []embedded.Grant {
 	switch role {
 	case stage.Ingest:
@@ -31,11 +32,11 @@ func (b Buckets) Grants(role string) []embedded.Grant {
 	case stage.GPURunner:
 		return b.jobs(true, embedded.Grant{Bucket: b.Own, Prefix: sources})
 	case stage.Publisher:
-		return b.jobs(true)
+		return b.swept()
 	case jet.RoleUser:
 		return b.jobs(false, b.inboxes(embedded.Grant{Write: true, Delete: true})...)
 	case jet.RoleOperator:
-		return append(b.inboxes(embedded.Grant{Write: true, Delete: true}), embedded.Grant{Bucket: b.Own})
+		return append(append(b.inboxes(embedded.Grant{Write: true, Delete: true}), b.swept()...), embedded.Grant{Bucket: b.Own})
 	}
 	return nil
 }
@@ -56,6 +57,15 @@ func (b Buckets) TenantGrants(t tenant.Tenant) []embedded.Grant {
 // jobs adds the grants on all jobs, of tenants and of nobody, to others.
 func (b Buckets) jobs(write bool, others ...embedded.Grant) []embedded.Grant {
 	return append(others, embedded.Grant{Bucket: b.Own, Prefix: job.Jobs, Write: write}, embedded.Grant{Bucket: b.Own, Prefix: job.Tenants, Write: write})
+}
+
+// swept are the grants of who takes away what nobody needs any more: results of page ranges, which are marked before, and sources.
+func (b Buckets) swept() []embedded.Grant {
+	all := b.jobs(true, embedded.Grant{Bucket: b.Own, Prefix: sources})
+	for i := range all {
+		all[i].Delete = true
+	}
+	return all
 }
 
 // inboxes gives the same on each inbox.

@@ -58,7 +58,7 @@ func (p *Policy) grant(g embedded.Grant, who string) {
 	}
 	p.allow(who, objects, "s3:GetObject")
 	if g.Write {
-		p.allow(who, objects, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+		p.allow(who, objects, "s3:PutObject", "s3:AbortMultipartUpload")
 	}
 	if g.Delete {
 		p.allow(who, objects, "s3:DeleteObject")
