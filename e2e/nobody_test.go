@@ -17,23 +17,32 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
-// TestRootParsesAsNobody: a pipeline that root started opens and converts documents as a user who can read nothing else of it.
-func TestRootParsesAsNobody(t *testing.T) {
+// asRoot is who parses documents when root runs pdfmill, nil when this is not root, and a folder that everybody may enter, as a test's own is not.
+func asRoot(t *testing.T) (user *unprivileged.User, open string) {
+	t.Helper()
 	user, err := unprivileged.Find(unprivileged.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if user == nil {
 		t.Log("this is about root")
-		return
+		return nil, ""
 	}
-	open, err := os.MkdirTemp("", "pdfmill-nobody-") // where everybody may pass, as a test's own folder is not
-	if err != nil {
+	if open, err = os.MkdirTemp("", "pdfmill-nobody-"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(open) })
 	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)
+	}
+	return user, open
+}
+
+// TestRootParsesAsNobody: a pipeline that root started opens and converts documents as a user who can read nothing else of it.
+func TestRootParsesAsNobody(t *testing.T) {
+	user, open := asRoot(t)
+	if user == nil {
+		return
 	}
 	cache, python := reachable(t, user, open)
 	data := filepath.Join(open, "data")
@@ -123,21 +132,9 @@ func reachable(t *testing.T, user *unprivileged.User, open string) (cache, pytho
 
 // TestRootLooksAsNobody: commands that parse documents by themselves do it as nobody too, of a copy: what somebody has given to them stays as it is.
 func TestRootLooksAsNobody(t *testing.T) {
-	user, err := unprivileged.Find(unprivileged.Auto)
-	if err != nil {
-		t.Fatal(err)
-	}
+	user, open := asRoot(t)
 	if user == nil {
-		t.Log("this is about root")
 		return
-	}
-	open, err := os.MkdirTemp("", "pdfmill-nobody-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(open) })
-	if err := os.Chmod(open, 0o755); err != nil {
-		t.Fatal(err)
 	}
 	cache, python := reachable(t, user, open)
 	private := filepath.Join(open, "private")
@@ -169,6 +166,25 @@ func TestRootLooksAsNobody(t *testing.T) {
 		}
 		if info, err := os.Stat(letter); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Gid != uint32(os.Getgid()) {
 			t.Errorf("pdfmill %q has changed the document: %v, %v", args, info, err)
+		}
+	}
+}
+
+// TestRootSaysThatItStaysRoot: where nobody can't reach the folder for copies.
+func TestRootSaysThatItStaysRoot(t *testing.T) {
+	user, open := asRoot(t)
+	if user == nil {
+		return
+	}
+	for dir, says := range map[string]bool{open: false, t.TempDir(): true} {
+		if says {
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := rig.Command{Args: []string{"check", "../samples/letter.pdf"}, Env: []string{"TMPDIR=" + dir}}.Run(t)
+		if out.Code != 0 || strings.Contains(out.Stderr, "as root") != says || strings.Contains(out.Stderr, "TMPDIR") != says {
+			t.Errorf("copies in %s: exit %d, want it said %t: %s%s", dir, out.Code, says, out.Stdout, out.Stderr)
 		}
 	}
 }

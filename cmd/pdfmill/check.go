@@ -52,7 +52,7 @@ func (c *checkCommand) Run(g *globals, std streams) error {
 	if c.Parallel <= 0 {
 		c.Parallel = runtime.NumCPU()
 	}
-	inspector, err := c.inspector()
+	inspector, err := c.inspector(std)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func size(in batch.Input) int64 {
 	return info.Size()
 }
 
-func (c *checkCommand) inspector() (*validator.Inspector, error) {
+func (c *checkCommand) inspector(std streams) (*validator.Inspector, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's file, which the sandbox is started from: %w", err)
@@ -104,7 +104,8 @@ func (c *checkCommand) inspector() (*validator.Inspector, error) {
 	if c.user, err = unprivileged.Find(unprivileged.Auto); err != nil {
 		return nil, err
 	}
-	if c.user.Reach(filepath.Join(os.TempDir(), "document")) != nil {
+	if err := c.user.Reach(filepath.Join(os.TempDir(), "document")); err != nil {
+		fmt.Fprintf(std.err, "pdfmill: files are opened as root: %v (let TMPDIR name a folder that everybody may enter)\n", err)
 		c.user = nil // it could not open the copy
 	}
 	how := sandbox.Config{Command: []string{self, "probe"}, CacheDir: sandbox.CacheDir(cache), Probes: c.Parallel, User: c.user}
