@@ -131,7 +131,10 @@ func writeOnce(path string, content []byte) error {
 		return err
 	}
 	_, err = file.Write(append(content, '\n'))
-	return errors.Join(err, file.Sync(), file.Close())
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		_ = os.Remove(path) // half a key would be kept, and refused ever after
+	}
+	return err
 }
 
 func writeJSON(path, before string, v any) error {
