@@ -41,12 +41,13 @@ type inHand struct {
 
 // followCancels returns when no later cancellation can be missed.
 func (b *Broker) followCancels(ctx context.Context) (*cancels, error) {
-	kv, err := b.js.KeyValue(ctx, KVEnds)
+	kv, err := b.bucket(ctx, KVEnds)
 	if err != nil {
-		return nil, missing("KV bucket "+KVEnds, err)
+		return nil, err
 	}
 	c := &cancels{kv: kv, inHand: map[*inHand]struct{}{}}
-	return c, c.open(ctx)
+	// Not in the try's own context: the watcher ends with that.
+	return c, patiently(ctx, b.log, "cancellations", func(context.Context) error { return c.open(ctx) })
 }
 
 // open starts watching.

@@ -363,6 +363,69 @@ func TestReachAndAwait(t *testing.T) {
 	}
 }
 
+// heard is a log that tells of its first line with some words.
+type heard struct {
+	words string
+	once  chan<- struct{}
+}
+
+func (h heard) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), h.words) {
+		select {
+		case h.once <- struct{}{}:
+		default:
+		}
+	}
+	return len(line), nil
+}
+
+// TestAServiceStartsWhenJetStreamCan: one that starts while JetStream is away waits for it with all that it opens, and works then.
+func TestAServiceStartsWhenJetStreamCan(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := serve(t, &server.Options{JetStream: true, StoreDir: dir})
+	port := portOf(t, s)
+	if err := pipelinetest.Connect(t, s.ClientURL()).Apply(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for name, start := range map[string]func(context.Context, *jet.Broker) error{
+		"lease": func(ctx context.Context, b *jet.Broker) error {
+			return b.Alone(ctx, "one", func(context.Context, func() bool) error { return nil })
+		},
+		"projection": func(ctx context.Context, b *jet.Broker) error {
+			_, err := jet.NewProjection(ctx, b)
+			return err
+		},
+		"cancellations": jet.FollowCancels,
+	} {
+		t.Run(name, func(t *testing.T) {
+			without, stop := serve(t, &server.Options{Port: port})
+			waits := make(chan struct{}, 1)
+			b, err := jet.Connect(t.Context(), jet.Config{URL: without.ClientURL()}, "early", slog.New(slog.NewTextHandler(heard{"JetStream can't right now", waits}, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(b.Close)
+			ended := make(chan error, 1)
+			go func() { ended <- start(t.Context(), b) }()
+			select {
+			case err := <-ended:
+				t.Errorf("it ended without JetStream: %v", err)
+			case <-waits:
+			}
+			stop()
+			_, stop = serve(t, &server.Options{Port: port, JetStream: true, StoreDir: dir})
+			defer stop()
+			if t.Failed() {
+				return
+			}
+			if err := pipelinetest.Receive(t, "JetStream is back", ended); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestReachGivesUpOnWhatWaitingWontChange: a wrong password.
 func TestReachGivesUpOnWhatWaitingWontChange(t *testing.T) {
 	s, _ := serve(t, &server.Options{Users: []*server.User{{Username: "a", Password: "right"}}})

@@ -42,3 +42,9 @@ func (b *Broker) Look(ctx context.Context, from jetstream.ConsumerConfig, see fu
 
 // Conn is the connection.
 func Conn(b *Broker) *nats.Conn { return b.conn }
+
+// FollowCancels starts to follow the cancellations.
+func FollowCancels(ctx context.Context, b *Broker) error {
+	_, err := b.followCancels(ctx)
+	return err
+}

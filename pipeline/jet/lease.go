@@ -81,9 +81,9 @@ type lease struct {
 }
 
 func (b *Broker) lease(ctx context.Context, name string, log *slog.Logger) (*lease, error) {
-	kv, err := b.js.KeyValue(ctx, KVLeases)
+	kv, err := b.bucket(ctx, KVLeases)
 	if err != nil {
-		return nil, missing("KV bucket "+KVLeases, err)
+		return nil, err
 	}
 	host, _ := os.Hostname() // an unknown host is an empty one
 	return &lease{kv: kv, name: name, holder: fmt.Appendf(nil, "%s pid %d", host, os.Getpid()), log: log}, nil

@@ -100,6 +100,19 @@ func (b *Broker) consumer(ctx context.Context, stream string, c jetstream.Consum
 	return consumer, nil
 }
 
+// bucket opens a KV bucket as soon as JetStream can.
+func (b *Broker) bucket(ctx context.Context, name string) (kv jetstream.KeyValue, err error) {
+	what := "KV bucket " + name
+	err = patiently(ctx, b.log, what, func(ctx context.Context) error {
+		kv, err = b.js.KeyValue(ctx, name)
+		return err
+	})
+	if err != nil {
+		return nil, missing(what, err)
+	}
+	return kv, nil
+}
+
 // stopped is err unless ctx ended, which is no fault.
 func stopped(ctx context.Context, err error) error {
 	select {

@@ -27,9 +27,9 @@ const flushEvery = 500 * time.Millisecond
 
 // NewProjection opens the KV bucket.
 func NewProjection(ctx context.Context, b *Broker) (*Projection, error) {
-	kv, err := b.js.KeyValue(ctx, KVJobs)
+	kv, err := b.bucket(ctx, KVJobs)
 	if err != nil {
-		return nil, missing("KV bucket "+KVJobs, err)
+		return nil, err
 	}
 	return &Projection{kv: kv, log: b.log, changed: map[string]Status{}}, nil
 }
