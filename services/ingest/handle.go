@@ -109,7 +109,6 @@ func (s *Service) take(ctx context.Context, d event.Dropped, seen present, owner
 	if err := s.sources.Put(ctx, taken); err != nil {
 		return unnoted(source, err)
 	}
-	s.known.take(taken)
 	return nil
 }
 
@@ -149,9 +148,7 @@ func (s *Service) answered(ctx context.Context, source document.Source) {
 	t := jet.Taken{Source: source, TakenAt: s.now().UTC()}
 	if err := s.sources.Put(ctx, t); err != nil {
 		s.log.Warn("could not note that a drop failed", "err", err)
-		return
 	}
-	s.known.take(t)
 }
 
 // gone decides about an object that is not there. Who takes a document and deletes it is not wrong; a document that was deleted before anybody read it

@@ -33,7 +33,8 @@ type sight struct {
 	until, again int64
 }
 
-// known is the set of object states that need no hint, one an object. A pass over an inbox asks it, not the server.
+// known is the set of object states that need no hint, one an object. A pass over an inbox asks it, not the server. It is empty while this process looks
+// through none: see follow.go.
 type known struct {
 	mu     sync.RWMutex
 	taken  map[id]sight // as in pdf_sources
@@ -41,7 +42,16 @@ type known struct {
 }
 
 func newKnown() *known {
-	return &known{taken: map[id]sight{}, hinted: map[id]sight{}}
+	k := &known{}
+	k.forget()
+	return k
+}
+
+// forget gives the memory back as well.
+func (k *known) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.taken, k.hinted = map[id]sight{}, map[id]sight{}
 }
 
 // sightOf is what a state of an object is recognised by.

@@ -153,6 +153,11 @@ func (b *bench) service() *Service {
 func (b *bench) start() (s *Service, stop func()) {
 	b.t.Helper()
 	s = b.service()
+	return s, b.run(s)
+}
+
+func (b *bench) run(s *Service) (stop func()) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -164,7 +169,7 @@ func (b *bench) start() (s *Service, stop func()) {
 	})
 	b.t.Cleanup(stop)
 	pipelinetest.Eventually(b.t, "ingest is ready", func() bool { return s.Ready() == nil })
-	return s, stop
+	return stop
 }
 
 // handle hands one hint to a service that does not run.

@@ -58,7 +58,7 @@ type Service struct {
 	// sweepPatience is how long a message waits in the handler for the end of a sweep.
 	sweepPatience time.Duration
 
-	warm    chan struct{} // closed when all that was taken before is known
+	lookers lookers
 	scans   atomic.Int64
 	waiting atomic.Int64
 }
@@ -81,7 +81,7 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 	}
 	log := p.Log.With("service", stage.Ingest)
 	s := &Service{
-		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, sweepPatience: 10 * time.Second, warm: make(chan struct{}),
+		config: c, platform: p, log: log, sources: jet.NewSources(p.Broker), known: newKnown(), skips: newSkips(log), now: time.Now, sweepPatience: 10 * time.Second,
 	}
 	s.tenancy, s.meter = jet.NewTenancy(p.Broker, log), jet.NewMeter(p.Broker)
 	s.hints = &hints{publish: p.Broker.Publish, known: s.known, place: s.place, promise: s.promise}
@@ -97,21 +97,11 @@ func New(c Config, p lifecycle.Platform) (*Service, error) {
 func (s *Service) Name() string { return stage.Ingest }
 
 // Ready implements lifecycle.Service.
-func (s *Service) Ready() error {
-	if err := s.platform.Broker.Healthy(); err != nil {
-		return err
-	}
-	select {
-	case <-s.warm:
-		return nil
-	default:
-		return fmt.Errorf("still reading from %s what was taken before", jet.KVSources)
-	}
-}
+func (s *Service) Ready() error { return s.platform.Broker.Healthy() }
 
 // Detail is what /readyz shows of ingest.
 type Detail struct {
-	Known   int   `json:"known"`   // objects that were taken or are on their way
+	Known   int   `json:"known"`   // objects that were taken or are on their way, while this process looks through an inbox
 	Waiting int64 `json:"waiting"` // files that somebody may still be writing
 	Hints   int64 `json:"hints"`   // published by the folder watch and the listing, since the start
 	Skipped int64 `json:"skipped"` // files and objects that will not be taken as they are
@@ -130,10 +120,6 @@ func (s *Service) Skipped() int64 { return s.skips.count.Load() }
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		s.follow(ctx)
-		return nil
-	})
-	group.Go(func() error {
 		s.tenancy.Run(ctx)
 		return nil
 	})
@@ -144,16 +130,13 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	for _, in := range s.config.inboxes() {
 		group.Go(func() error {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-s.warm:
-			}
 			if dir, ok := s.config.Directories[in.bucket]; ok {
-				return s.newFolder(in.bucket, dir).run(ctx)
+				var err error
+				s.informed(ctx, func(ctx context.Context) { err = s.newFolder(in.bucket, dir).run(ctx) })
+				return err
 			}
-			// Of many processes one lists; the others know what is taken, and go on where it ends.
-			return s.platform.Broker.Hold(ctx, in.lease(), s.log, s.newListing(in).run)
+			// Of many processes one lists, and only that one reads what was taken.
+			return s.platform.Broker.Hold(ctx, in.lease(), s.log, func(ctx context.Context) { s.informed(ctx, s.newListing(in).run) })
 		})
 	}
 	loop := jet.Loop{
@@ -171,19 +154,6 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { return s.tenantLanes(ctx, loop, gate, places) })
 	return group.Wait()
-}
-
-// follow keeps known up to date with what this and other processes take, until ctx ends.
-func (s *Service) follow(ctx context.Context) {
-	ready := sync.OnceFunc(func() { close(s.warm) })
-	for {
-		err := s.sources.Follow(ctx, ready, s.known.take)
-		if ctx.Err() != nil {
-			return
-		}
-		s.log.Warn("lost sight of what was taken, looking again", "err", err)
-		pause(ctx, time.Second)
-	}
 }
 
 // pause waits, or returns early when ctx ends.
