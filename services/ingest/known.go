@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -17,28 +19,52 @@ const (
 	hintLasts = jet.DedupeWindow + 5*time.Minute
 )
 
-// id is 32 hex digits in binary: an inbox may hold a great many objects.
+// id is what pdf_sources calls an object: half of a SHA-256.
 type id [16]byte
 
-func parseID(text string) (x id) {
-	_, _ = hex.Decode(x[:], []byte(text)) // KeyID and Version are always such a text
+func idOf(s document.Source) (x id) {
+	_, _ = hex.Decode(x[:], []byte(s.KeyID())) // it is always such a text
 	return x
 }
 
-// sight is the state of an object that is known.
+// sight is the state of an object that is known, in few bytes, since an inbox may hold a great many. Two states of one object look the same once in 2^64 changes;
+// then a listing, or a pass over the folder, misses the second. Who makes such two on purpose misleads nobody but himself, as a version is made with the object's key; and what an event
+// tells of is compared in full.
 type sight struct {
-	version       id
-	size, modTime int64 // bytes; Unix seconds
-	// until is when a hint stops counting, and again when a racy entry wants its second look; Unix seconds, 0: never.
-	until, again int64
+	version uint64 // the beginning of the state's version, which is a SHA-256
+	rough   uint64 // of what a folder tells
+}
+
+// seed keeps anybody from choosing sizes and times that look the same.
+var seed = maphash.MakeSeed()
+
+func sightOf(s document.Source) sight {
+	var version [8]byte
+	_, _ = hex.Decode(version[:], []byte(s.Version()[:16])) // it is always such a text
+	return sight{binary.BigEndian.Uint64(version[:]), maphash.Comparable(seed, [2]int64{s.Size, s.ModTime.Unix()})}
+}
+
+// same compares with a state as it is told of; a folder tells of no ETag (exact is false): size and time must do.
+func (x sight) same(told sight, exact bool) bool {
+	if exact {
+		return x.version == told.version
+	}
+	return x.rough == told.rough
+}
+
+// hinted is a state that is on its way to be taken.
+type hinted struct {
+	sight
+	modTime, until int64 // Unix seconds; until is when the hint stops counting
 }
 
 // known is the set of object states that need no hint, one an object. A pass over an inbox asks it, not the server. It is empty while this process looks
 // through none: see follow.go.
 type known struct {
 	mu     sync.RWMutex
-	taken  map[id]sight // as in pdf_sources
-	hinted map[id]sight // on their way there
+	taken  map[id]sight  // as in pdf_sources
+	again  map[id]int64  // of those, when a racy one wants its second look: Unix seconds
+	hinted map[id]hinted // on their way there
 }
 
 func newKnown() *known {
@@ -51,43 +77,35 @@ func newKnown() *known {
 func (k *known) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.taken, k.hinted = map[id]sight{}, map[id]sight{}
-}
-
-// sightOf is what a state of an object is recognised by.
-func sightOf(s document.Source) sight {
-	return sight{version: parseID(s.Version()), size: s.Size, modTime: s.ModTime.Unix()}
+	k.taken, k.again, k.hinted = map[id]sight{}, map[id]int64{}, map[id]hinted{}
 }
 
 // take notes an entry of pdf_sources.
 func (k *known) take(t jet.Taken) {
-	seen := sightOf(t.Source)
-	if t.Racy {
-		seen.again = settledAt(t).Unix() + 1 // rounded up: too early is for nothing
-	}
-	key := parseID(t.Source.KeyID())
+	seen, key := sightOf(t.Source), idOf(t.Source)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.taken[key] = seen
-	if hint, ok := k.hinted[key]; ok && (hint.version == seen.version || hint.modTime <= seen.modTime) {
+	delete(k.again, key)
+	if t.Racy {
+		k.again[key] = settledAt(t).Unix() + 1 // rounded up: too early is for nothing
+	}
+	if hint, ok := k.hinted[key]; ok && (hint.version == seen.version || hint.modTime <= t.Source.ModTime.Unix()) {
 		delete(k.hinted, key)
 	}
 }
 
 // hint notes that a hint about s was published; round is the second look it asks for, 0 for a first hint. The hint may have been dealt with already.
 func (k *known) hint(s document.Source, round int64, now time.Time) {
-	seen := sightOf(s)
-	seen.until = now.Add(hintLasts).Unix()
-	key := parseID(s.KeyID())
+	seen, key := sightOf(s), idOf(s)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	was, ok := k.taken[key]
 	switch {
 	case !ok || was.version != seen.version:
-		k.hinted[key] = seen
-	case round != 0 && was.again == round:
-		was.again = 0
-		k.taken[key] = was
+		k.hinted[key] = hinted{seen, s.ModTime.Unix(), now.Add(hintLasts).Unix()}
+	case round != 0 && k.again[key] == round:
+		delete(k.again, key)
 	}
 }
 
@@ -100,24 +118,18 @@ const (
 	doubtful              // it was taken, and wants a second look
 )
 
-// about says whether s wants a hint. A source from a folder has no ETag to compare (exact is false): its size and time must do.
+// about says whether s wants a hint.
 func (k *known) about(s document.Source, exact bool, now time.Time) state {
-	seen, key := sightOf(s), parseID(s.KeyID())
+	seen, key := sightOf(s), idOf(s)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	same := func(x sight) bool {
-		if exact {
-			return x.version == seen.version
-		}
-		return x.size == seen.size && x.modTime == seen.modTime
-	}
-	if x, ok := k.taken[key]; ok && same(x) {
-		if x.again != 0 && now.Unix() >= x.again {
+	if x, ok := k.taken[key]; ok && x.same(seen, exact) {
+		if again, racy := k.again[key]; racy && now.Unix() >= again {
 			return doubtful
 		}
 		return settled
 	}
-	if x, ok := k.hinted[key]; ok && same(x) && now.Unix() < x.until {
+	if x, ok := k.hinted[key]; ok && x.same(seen, exact) && now.Unix() < x.until {
 		return settled
 	}
 	return unknown
@@ -125,13 +137,14 @@ func (k *known) about(s document.Source, exact bool, now time.Time) state {
 
 // round is the time of the second look that s is due for, or 0; it tells that look's hint from the first one.
 func (k *known) round(s document.Source, now time.Time) int64 {
+	seen, key := sightOf(s), idOf(s)
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	x := k.taken[parseID(s.KeyID())]
-	if x.version != parseID(s.Version()) || now.Unix() < x.again {
+	again := k.again[key]
+	if k.taken[key].version != seen.version || now.Unix() < again {
 		return 0
 	}
-	return x.again
+	return again
 }
 
 func (k *known) size() int {

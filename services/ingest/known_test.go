@@ -14,6 +14,9 @@ func TestWhatIsKnown(t *testing.T) {
 	s := document.Source{Bucket: "inbox", Key: "a.pdf", ETag: "e", Size: 1, ModTime: now.Truncate(time.Second)}
 	other := s
 	other.ETag = "f"
+	larger, later := s, s
+	larger.Size++
+	later.ModTime = at(time.Second)
 	k := newKnown()
 	expect := func(what string, s document.Source, exact bool, when time.Time, want state) {
 		t.Helper()
@@ -32,6 +35,8 @@ func TestWhatIsKnown(t *testing.T) {
 	k.take(taken)
 	k.hint(s, 0, now) // the note of a first hint that was dealt with at once is no second look
 	expect("taken", s, true, at(racyWindow), settled)
+	expect("another size, from a folder", larger, false, now, unknown)
+	expect("another time, from a folder", later, false, now, unknown)
 	due := at(racyWindow + time.Second)
 	if due.Before(settledAt(taken)) {
 		t.Error("due before the handler thinks so")
