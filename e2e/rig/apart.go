@@ -15,18 +15,29 @@ import (
 // Apart starts a stock nats-server, a stock S3 server and the four services, each as a process of its own, on data, and waits until all are ready.
 func Apart(t testing.TB, data string) *Pipeline {
 	t.Helper()
-	p := &Pipeline{t: t, Endpoints: Endpoints{
-		NATSUser: "user", NATSPassword: "nats-secret", S3AccessKey: "user", S3SecretKey: "s3-secret", InboxBucket: "inbox",
-	}}
-	p.startNATS(filepath.Join(data, "nats"))
+	e := Endpoints{NATSUser: "user", NATSPassword: "nats-secret", S3AccessKey: "user", S3SecretKey: "s3-secret"}
+	return ApartAs(t, data, e, func(_ string, e Endpoints) []string {
+		return []string{
+			"PDFMILL_NATS_URL=" + e.NATSURL, "PDFMILL_NATS_USER=" + e.NATSUser, "PDFMILL_NATS_PASSWORD=" + e.NATSPassword,
+			"PDFMILL_S3_ENDPOINT=" + e.S3Endpoint, "PDFMILL_S3_ACCESS_KEY=" + e.S3AccessKey, "PDFMILL_S3_SECRET_KEY=" + e.S3SecretKey,
+		}
+	})
+}
+
+// ApartAs is Apart with servers that know such users, and services each of which finds them, and says who it is, by an environment of its own; that of "" is for commands.
+func ApartAs(t testing.TB, data string, e Endpoints, as func(service string, e Endpoints) []string) *Pipeline {
+	t.Helper()
+	p := &Pipeline{t: t, Endpoints: e}
+	p.InboxBucket = "inbox"
+	p.configureNATS(filepath.Join(data, "nats"))
+	p.StartNATS()
 	p.startS3(filepath.Join(data, "s3"))
-	p.env = []string{
-		"PDFMILL_NATS_URL=" + p.NATSURL, "PDFMILL_NATS_USER=" + p.NATSUser, "PDFMILL_NATS_PASSWORD=" + p.NATSPassword,
-		"PDFMILL_S3_ENDPOINT=" + p.S3Endpoint, "PDFMILL_S3_ACCESS_KEY=" + p.S3AccessKey, "PDFMILL_S3_SECRET_KEY=" + p.S3SecretKey,
-		"PDFMILL_HTTP_ADDR=127.0.0.1:0", "PDFMILL_SCAN_INTERVAL=200ms", // nobody tells ingest of a drop here: its listing finds it
+	env := func(name string) []string {
+		return append(as(name, p.Endpoints), "PDFMILL_HTTP_ADDR=127.0.0.1:0", "PDFMILL_SCAN_INTERVAL=200ms") // nobody tells ingest of a drop here: its listing finds it
 	}
+	p.env = env("")
 	for _, name := range []string{"ingest", "validator", "gpu-runner", "publisher"} {
-		p.Processes = append(p.Processes, Start(t, p.env, Binary(t, "pdfmill-"+name)))
+		p.Processes = append(p.Processes, Start(t, env(name), Binary(t, "pdfmill-"+name)))
 	}
 	for _, service := range p.Processes {
 		service.Await("ready", func() bool { return Ready(t, service) })
@@ -34,27 +45,25 @@ func Apart(t testing.TB, data string) *Pipeline {
 	return p
 }
 
-func (p *Pipeline) startNATS(dir string) {
+func (p *Pipeline) configureNATS(dir string) {
 	p.t.Helper()
-	ports := p.t.TempDir()
-	config := filepath.Join(p.t.TempDir(), "nats.conf")
-	text := fmt.Sprintf("listen: 127.0.0.1:-1\nports_file_dir: %q\njetstream { store_dir: %q, sync_interval: always }\nauthorization { user: %q, password: %q }\n",
-		ports, dir, p.NATSUser, p.NATSPassword)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	address := FreeAddr(p.t)
+	p.NATSURL, p.natsConfig = "nats://"+address, filepath.Join(p.t.TempDir(), "nats.conf")
+	text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\nauthorization { user: %q, password: %q }\n", address, dir, p.NATSUser, p.NATSPassword)
+	if err := os.WriteFile(p.natsConfig, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	s := Start(p.t, nil, Server(p.t, "nats-server"), "--config", config)
-	p.servers = append(p.servers, s)
-	s.Await("it says where it listens", func() bool {
-		content, err := os.ReadFile(filepath.Join(ports, fmt.Sprintf("nats-server_%d.ports", s.PID())))
-		var listens struct{ NATS []string }
-		if err != nil || json.Unmarshal(content, &listens) != nil || len(listens.NATS) == 0 {
-			return false
-		}
-		p.NATSURL = listens.NATS[0]
-		return true
-	})
 }
+
+// StartNATS starts the stock nats-server, at first or after KillNATS.
+func (p *Pipeline) StartNATS() {
+	p.t.Helper()
+	p.nats = Start(p.t, nil, Server(p.t, "nats-server"), "--config", p.natsConfig)
+	p.servers = append(p.servers, p.nats)
+}
+
+// KillNATS ends it as a power cut would.
+func (p *Pipeline) KillNATS() { p.nats.Kill() }
 
 func (p *Pipeline) startS3(dir string) {
 	p.t.Helper()

@@ -36,6 +36,9 @@ type Pipeline struct {
 	t       testing.TB
 	env     []string // by which pdfmill's commands find it
 	servers []*Process
+
+	natsConfig string // of a stock nats-server
+	nats       *Process
 }
 
 // Mode is a way to run the same services. Started again with the same data, it goes on where it was.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -88,6 +89,9 @@ func printed(context *kong.Context, out io.Writer) error {
 		case flag.Hidden, flag.Name == "help", flag.Name == "config", flag.Name == "print-config", flag.Name == "version":
 		default:
 			settings[flag.Name] = context.FlagValue(flag)
+			if text, is := settings[flag.Name].(string); is && (strings.HasSuffix(flag.Name, "-url") || strings.Contains(text, "://")) {
+				settings[flag.Name] = secret.URL(text)
+			}
 		}
 	}
 	return writeJSON(out, settings)

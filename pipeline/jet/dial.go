@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
+
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 )
 
 // Config says how to reach NATS. Every file it names is read again at each connect, so that what it holds can be replaced while the process runs.
@@ -53,15 +55,32 @@ func (c Config) Validate() error {
 	if (c.Password != "" || c.PasswordFile != "") && c.User == "" {
 		faults = append(faults, errors.New("a NATS password without nats-user"))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.checkURL())...)
+}
+
+// checkURL is there because the client's error shows a URL that it can't parse, with whatever secret is in it. A user without a scheme behind another URL is half a
+// password, cut at its comma.
+func (c Config) checkURL() error {
+	schemes := strings.Contains(c.URL, "://")
+	for one := range strings.SplitSeq(c.URL, ",") {
+		one = strings.TrimSpace(one)
+		bare := !strings.Contains(one, "://")
+		if bare {
+			one = "nats://" + one
+		}
+		if u, err := secret.ParseURL(one); err != nil || bare && schemes && u.User != nil {
+			return fmt.Errorf("nats-url %s is not a URL like nats://127.0.0.1:4222 (what is special in a user or a password must be written as in %%2F)", secret.URL(c.URL))
+		}
+	}
+	return nil
 }
 
 // Connect dials NATS and reconnects for ever after. name shows up in the server's connection list.
 func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broker, error) {
 	key := &nkey{path: c.NKey}
 	options, err := c.options(name, key, log)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", redact(c.URL), err)
+	if err = errors.Join(err, c.checkURL()); err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w", secret.URL(c.URL), err)
 	}
 	conn, err := nats.Connect(c.URL, options...)
 	key.conn.Store(conn)
@@ -70,7 +89,7 @@ func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broke
 		if away(err) {
 			hint, err = "is the server up, and is the address right?", fmt.Errorf("%w: %w", ErrAway, err)
 		}
-		return nil, fmt.Errorf("connect to NATS at %s%s: %w (%s)", redact(c.URL), c.who(), err, hint)
+		return nil, fmt.Errorf("connect to NATS at %s%s: %w (%s)", secret.URL(c.URL), c.who(), err, hint)
 	}
 	var js jetstream.JetStream
 	if c.Domain == "" {
@@ -80,7 +99,7 @@ func Connect(_ context.Context, c Config, name string, log *slog.Logger) (*Broke
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("JetStream at %s: %w", conn.ConnectedUrlRedacted(), err)
+		return nil, fmt.Errorf("JetStream at %s: %w", secret.URL(conn.ConnectedUrl()), err)
 	}
 	return &Broker{conn: conn, js: js, log: log, told: newTold(js)}, nil
 }
@@ -140,7 +159,7 @@ func (c Config) options(name string, key *nkey, log *slog.Logger) ([]nats.Option
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("NATS does not take this connection back yet", "err", err) }),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS is back", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS is back", "server", secret.URL(nc.ConnectedUrl())) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				slow.Do(func() {
@@ -241,19 +260,4 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("password file: %w", err)
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
-}
-
-// redact keeps a password in a URL out of messages.
-func redact(urls string) string {
-	all := strings.Split(urls, ",")
-	for i, url := range all {
-		if at := strings.LastIndexByte(url, '@'); at >= 0 {
-			scheme, _, found := strings.Cut(url, "://")
-			if !found {
-				scheme = "nats"
-			}
-			all[i] = scheme + "://***@" + url[at+1:]
-		}
-	}
-	return strings.Join(all, ",")
 }

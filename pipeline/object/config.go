@@ -16,6 +16,8 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/encrypt"
+
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 )
 
 // Config says how to reach an S3 store.
@@ -38,9 +40,9 @@ var styles = map[string]minio.BucketLookupType{"": minio.BucketLookupAuto, "auto
 // check reports every setting that can't be used, joined.
 func (c Config) check() (*url.URL, error) {
 	var faults []error
-	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		faults = append(faults, fmt.Errorf("S3 endpoint %q is not a URL like http://127.0.0.1:9000", c.Endpoint))
+	u, err := secret.ParseURL(c.Endpoint)
+	if !address(u, err) {
+		faults = append(faults, fmt.Errorf("S3 endpoint %q is not a URL like http://127.0.0.1:9000, which names no user", secret.URL(c.Endpoint)))
 	}
 	if _, known := styles[c.Style]; !known {
 		faults = append(faults, fmt.Errorf("s3-style %q is none of auto, path, virtual", c.Style))
@@ -51,8 +53,8 @@ func (c Config) check() (*url.URL, error) {
 	if c.AccessKey == "" && (c.SecretKey != "" || c.SecretKeyFile != "") {
 		faults = append(faults, errors.New("an S3 secret key without s3-access-key"))
 	}
-	if sts, err := url.Parse(c.STS); c.STS != "" && (err != nil || sts.Host == "" || (sts.Scheme != "http" && sts.Scheme != "https")) {
-		faults = append(faults, fmt.Errorf("s3-sts %q is not a URL like https://sts.eu-central-1.amazonaws.com", c.STS))
+	if sts, err := secret.ParseURL(c.STS); c.STS != "" && !address(sts, err) {
+		faults = append(faults, fmt.Errorf("s3-sts %q is not a URL like https://sts.eu-central-1.amazonaws.com, which names no user", secret.URL(c.STS)))
 	}
 	if c.Role != "" && (c.STS == "" || c.AccessKey == "") {
 		faults = append(faults, errors.New("s3-role without s3-sts, where it is assumed, or without s3-access-key, with which (a web identity's is in AWS_ROLE_ARN)"))
@@ -61,6 +63,11 @@ func (c Config) check() (*url.URL, error) {
 		faults = append(faults, err)
 	}
 	return u, errors.Join(faults...)
+}
+
+// address says whether a URL is one of an HTTP server, and names no user: the key says who asks, and messages show the URL.
+func address(u *url.URL, err error) bool {
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil
 }
 
 func (c Config) encryption() (encrypt.ServerSide, error) {

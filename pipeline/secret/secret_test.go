@@ -59,6 +59,30 @@ func TestUnknownSecretsSayWhereTheyWereLookedFor(t *testing.T) {
 	}
 }
 
+func TestURLsAreShownWithoutUsers(t *testing.T) {
+	for url, want := range map[string]string{
+		"nats://127.0.0.1:4222":         "nats://127.0.0.1:4222",
+		"tls://a,tls://b:4222":          "tls://a,tls://b:4222",
+		"nats://u:p@a:1,tls://t@b":      "nats://***@a:1,tls://***@b",
+		"u:p@a":                         "***@a",
+		"nats://u:p,q@a":                "nats://***@a",
+		"http://u:p/q@a/v1?x#y":         "http://***@a/v1?x#y",
+		"http://u:p@q@127.0.0.1:9000/x": "http://***@***@127.0.0.1:9000/x",
+	} {
+		if got := secret.URL(url); got != want {
+			t.Errorf("%s is shown as %s, want %s", url, got, want)
+		}
+	}
+	for _, url := range []string{"http://c4n4ry:x/y@a", "http://c4n4ry:/x@a", "http://c4n4ry:?x@a", "http://c4n4ry:#x@a", "http://c4n4ry:%zz@a", "http://c4n4ry\x7f"} {
+		if u, err := secret.ParseURL(url); err == nil || strings.Contains(err.Error(), "c4n4ry") {
+			t.Errorf("%s is %v, %v", url, u, err)
+		}
+	}
+	if u, err := secret.ParseURL("http://u:p%2F@a/v1"); err != nil || u.Host != "a" || u.User.String() != "u:p%2F" {
+		t.Error(u, err)
+	}
+}
+
 func TestASecretShowsItselfToNobody(t *testing.T) {
 	const canary = "c4n4ry"
 	t.Setenv("PDFMILL_SECRET_S", canary)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
 	"github.com/pdfmill/pdfmill/pipeline/job"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/pyenv"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/supervise"
 )
@@ -54,8 +55,8 @@ func (c MarkerConfig) Validate() error {
 		faults = append(faults, fmt.Errorf("marker-vlm-memory is %d and marker-vlm-parallel %d: they can't be negative", c.VLMMemory, c.VLMParallel))
 	}
 	for name, address := range map[string]string{"marker-layout-url": c.Layout, "marker-ocr-error-url": c.OCRError, "marker-vlm-url": c.VLM} {
-		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
-			faults = append(faults, fmt.Errorf("%s is %q: it must be an address like http://127.0.0.1:8000/v1", name, address))
+		if u, err := secret.ParseURL(address); address != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+			faults = append(faults, fmt.Errorf("%s is %q: it must be an address like http://127.0.0.1:8000/v1", name, secret.URL(address)))
 		}
 	}
 	if c.Dtype != "" && !slices.Contains([]string{"float32", "float16", "bfloat16"}, c.Dtype) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pdfmill/pdfmill/pipeline/failure"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 	"github.com/pdfmill/pdfmill/services/gpu-runner/cgroup"
 )
 
@@ -118,7 +119,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, url: strings.TrimSuffix(strings.TrimRight(cfg.URL, "/"), "/v1"), changed: make(chan struct{}), evict: make(chan string, 1), doubted: make(chan string, 1)}
 	s.live, s.end = context.WithCancel(context.Background())
 	if cfg.URL != "" {
-		s.state = ServerSnapshot{Name: cfg.Name, URL: s.url, External: true, State: Unloaded, Since: time.Now()}
+		s.state = ServerSnapshot{Name: cfg.Name, URL: secret.URL(s.url), External: true, State: Unloaded, Since: time.Now()}
 		return s, nil
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -300,7 +301,7 @@ func (s *Server) attend() {
 		case err == nil:
 			failures = 0
 			if state != Idle {
-				s.cfg.Log.Info("shared server answers", "server", s.cfg.Name, "url", s.url)
+				s.cfg.Log.Info("shared server answers", "server", s.cfg.Name, "url", secret.URL(s.url))
 				s.enter(func(n *ServerSnapshot) {
 					n.State, n.Reason = Idle, ""
 					if n.Epoch++; n.Epoch > 1 {
@@ -314,10 +315,10 @@ func (s *Server) attend() {
 				continue
 			}
 			away = time.Now()
-			s.cfg.Log.Warn("shared server does not answer", "server", s.cfg.Name, "url", s.url, "error", err)
+			s.cfg.Log.Warn("shared server does not answer", "server", s.cfg.Name, "url", secret.URL(s.url), "error", err)
 		}
 		s.enter(func(n *ServerSnapshot) {
-			n.State, n.Reason, n.LastError = Backoff, "does not answer at "+s.url, failure.Sentence(err)
+			n.State, n.Reason, n.LastError = Backoff, "does not answer at "+n.URL, failure.Sentence(err)
 			s.lastErr = err
 			if time.Since(away) > s.cfg.StartTimeout {
 				n.State = Quarantined

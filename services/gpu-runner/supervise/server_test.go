@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -240,17 +241,27 @@ func TestSomebodyElsesServerIsWatched(t *testing.T) {
 		}
 	}))
 	defer other.Close()
-	s, _ := server(t, func(c *ServerConfig) { c.URL, c.Launch = other.URL+"/v1/", nil })
+	where := strings.Replace(other.URL, "//", "//c4n4ry:s3cr3t@", 1)
+	var log bytes.Buffer
+	s, _ := server(t, func(c *ServerConfig) {
+		c.URL, c.Launch, c.Log = where+"/v1/", nil, slog.New(slog.NewTextHandler(&log, nil))
+	})
 	s.Start()
 	epoch, err := s.Await(t.Context())
-	if err != nil || s.URL() != other.URL {
+	if err != nil || s.URL() != where {
 		t.Fatal(s.URL(), err)
 	}
 	away.Store(true)
-	pipelinetest.Eventually(t, "it is noticed", func() bool { return s.Snapshot().State == Backoff })
+	var told ServerSnapshot
+	pipelinetest.Eventually(t, "it is noticed", func() bool { told = s.Snapshot(); return told.State == Backoff })
 	away.Store(false)
 	again, err := s.Await(t.Context())
 	if err != nil || again == epoch {
 		t.Errorf("epoch %d, %v", again, err)
+	}
+	s.Stop()
+	other.Close()
+	if shown := fmt.Sprint(told, log.String(), healthy(t.Context(), where, patience)); strings.Contains(shown, "c4n4ry") || strings.Contains(shown, "s3cr3t") || !strings.Contains(shown, "***@127.0.0.1") {
+		t.Errorf("shown: %s", shown)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/pdfmill/pdfmill/embedded"
 	"github.com/pdfmill/pdfmill/pipeline/jet"
 	"github.com/pdfmill/pdfmill/pipeline/object"
+	"github.com/pdfmill/pdfmill/pipeline/secret"
 )
 
 // Pipeline checks a pipeline that runs, to which connect and open lead.
@@ -32,7 +33,7 @@ func Pipeline(e endpoints.Endpoints, connect func(context.Context) (*jet.Broker,
 			if err != nil {
 				return Bad, err.Error(), "the streams are missing or JetStream is not available: start the pipeline, which makes them"
 			}
-			return OK, fmt.Sprintf("%s: round trip in %s", e.NATSURL, took), ""
+			return OK, fmt.Sprintf("%s: round trip in %s", secret.URL(e.NATSURL), took), ""
 		}},
 		{"object store", quick, func(ctx context.Context) (string, string, string) {
 			store, err := open()

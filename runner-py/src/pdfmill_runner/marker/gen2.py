@@ -9,6 +9,7 @@ Imports surya and marker: imported when the engine loads.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,9 +110,10 @@ class Client:
             try:
                 httpx.get(f"{url}/health", timeout=HEALTH_SECONDS).raise_for_status()
             except httpx.HTTPError as error:
+                said = f"{server.what} at {url} does not answer: {error}"
                 raise EngineError(
-                    FailureClass.UNHEALTHY, f"{server.what} at {url} does not answer: {error}", context_intact=True
-                ) from error
+                    FailureClass.UNHEALTHY, re.sub(r"//[^/@\s]*@", "//***@", said), context_intact=True
+                ) from None  # a cause would show the address too
         return f"servers that answer: {', '.join(self._servers) or 'none asked for'}"
 
     @contextmanager
