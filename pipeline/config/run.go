@@ -69,9 +69,15 @@ func (p Platform) Run(name string, build func(lifecycle.Platform) (lifecycle.Ser
 		return err
 	}
 	log.Info("started", "service", service.Name(), "version", lifecycle.Version, "http", web.URL())
-	ended := context.AfterFunc(ctx, func() { log.Info("stopping", "service", service.Name(), "within", drain(service).String()) })
-	defer ended()
+	said := make(chan struct{})
+	unsaid := context.AfterFunc(ctx, func() {
+		defer close(said)
+		log.Info("stopping", "service", service.Name(), "within", drain(service).String())
+	})
 	err = lifecycle.Run(ctx, log, append(services, web)...)
+	if !unsaid() {
+		<-said
+	}
 	log.Info("stopped", "service", service.Name())
 	return err
 }
