@@ -75,7 +75,7 @@ archive() {
     CGO_ENABLED=$cgo go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/pdfmill/pdfmill/pipeline/lifecycle.Version=$version" -o "$dir/$program" "$(folder "$program")"
   done
   cp LICENSE README.md ARCHITECTURE.md "$dir"
-  mkdir "$dir/docs" && cp docs/*.md docs/*.yaml docs/*.svg "$dir/docs" && rm -f "$dir/docs/plan.md"
+  mkdir "$dir/docs" && cp docs/*.md docs/*.yaml docs/*.svg "$dir/docs"
   mkdir "$dir/deploy" && cp -r deploy/nomad deploy/systemd "$dir/deploy"
   sbom "$dir" "$dir/sbom"
   tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$epoch" --format=ustar -C "$work" -cf - "$name" | gzip -9n > "$out/$name.tar.gz"
