@@ -51,14 +51,6 @@ func (s *submission) plan(in batch.Input, key string) {
 	s.files = append(s.files, submitted{Input: in.Path, Key: key, in: in})
 }
 
-func (s *submission) inputs() []batch.Input {
-	inputs := make([]batch.Input, len(s.files))
-	for i, f := range s.files {
-		inputs[i] = f.in
-	}
-	return inputs
-}
-
 // errAllSeen ends the watch when nothing is waited for any more.
 var errAllSeen = errors.New("every file has ended")
 

@@ -42,19 +42,22 @@ func (c *submitCommand) Run(g *globals, std streams) error {
 	if err != nil {
 		return usage(err, "see pdfmill submit --help")
 	}
-	s := newSubmission(g, std, metadata)
+	files := batch.Expand(c.Files)
+	for _, in := range files {
+		if in.Path == batch.Stdin || in.Stream {
+			return usage(fmt.Errorf("%s: only files can be submitted", in.Path), "pdfmill convert reads pipes")
+		}
+	}
+	if err := unusable(files); err != nil {
+		return err
+	}
 	e, err := c.endpoints()
 	if err != nil {
 		return err
 	}
-	for _, in := range batch.Expand(c.Files) {
-		if in.Path == batch.Stdin || in.Stream {
-			return usage(fmt.Errorf("%s: only files can be submitted", in.Path), "pdfmill convert reads pipes")
-		}
+	s := newSubmission(g, std, metadata)
+	for _, in := range files {
 		s.plan(in, path.Join(e.InboxPrefix, c.Prefix, path.Base(batch.NewKey(in.Path))))
-	}
-	if err := unusable(s.inputs()); err != nil {
-		return err
 	}
 	store, err := c.store(e)
 	if err != nil {
