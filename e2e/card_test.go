@@ -65,20 +65,6 @@ func TestACardLosesNothing(t *testing.T) {
 	}
 }
 
-// reachableFolder is one that everybody may pass, as a test's own is not.
-func reachableFolder(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "pdfmill-card-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // losesNothing runs the test; card, if any, says what the driver's own program says of the memory in use, and of that which processes hold.
 func losesNothing(t *testing.T, env []string, card func(*testing.T) (used, held int64)) {
 	user, err := unprivileged.Find(unprivileged.Auto)

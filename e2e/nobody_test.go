@@ -17,7 +17,7 @@ import (
 	"github.com/pdfmill/pdfmill/pipeline/unprivileged"
 )
 
-// asRoot is who parses documents when root runs pdfmill, nil when this is not root, and a folder that everybody may enter, as a test's own is not.
+// asRoot is who parses documents when root runs pdfmill, nil when this is not root, and a folder that everybody may enter.
 func asRoot(t *testing.T) (user *unprivileged.User, open string) {
 	t.Helper()
 	user, err := unprivileged.Find(unprivileged.Auto)
@@ -28,14 +28,21 @@ func asRoot(t *testing.T) (user *unprivileged.User, open string) {
 		t.Log("this is about root")
 		return nil, ""
 	}
-	if open, err = os.MkdirTemp("", "pdfmill-nobody-"); err != nil {
+	return user, reachableFolder(t)
+}
+
+// reachableFolder is one that everybody may enter, as a test's own is not.
+func reachableFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pdfmill-open-")
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(open) })
-	if err := os.Chmod(open, 0o755); err != nil {
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return user, open
+	return dir
 }
 
 // TestRootParsesAsNobody: a pipeline that root started opens and converts documents as a user who can read nothing else of it.

@@ -138,36 +138,6 @@ func covers(pattern, subject string) bool {
 	return len(p) == len(s)
 }
 
-// withPages is a PDF with a page of each text.
-func withPages(texts ...string) []byte {
-	var b bytes.Buffer
-	offsets := []int{}
-	object := func(format string, v ...any) {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n"+format+"\nendobj\n", append([]any{len(offsets)}, v...)...)
-	}
-	b.WriteString("%PDF-1.7\n")
-	kids := ""
-	for i := range texts {
-		kids += fmt.Sprintf("%d 0 R ", 4+2*i)
-	}
-	object("<< /Type /Catalog /Pages 2 0 R >>")
-	object("<< /Type /Pages /Count %d /Kids [ %s] >>", len(texts), kids)
-	object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
-	for i, text := range texts {
-		object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F 3 0 R >> >> /Contents %d 0 R >>", 5+2*i)
-		content := "BT /F 12 Tf 72 700 Td (" + text + ") Tj ET"
-		object("<< /Length %d >>\nstream\n%s\nendstream", len(content), content)
-	}
-	start := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
-	for _, at := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", at)
-	}
-	fmt.Fprintf(&b, "trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, start)
-	return b.Bytes()
-}
-
 // house is a pipeline whose services are started one after the other, so that what waits for each is there to be spoiled.
 type house struct {
 	*rig.Roles
@@ -209,7 +179,7 @@ func (h *house) documents() {
 	h.drop("acme/letter.pdf")
 	orphan := h.drop("orphan.pdf")
 	h.Put("page.pdf", []byte("<html>404 not found</html>"), nil) // dies at the validator
-	h.Put("hard.pdf", withPages("one", "pdfmill-sim:engine-error", "three", "four"), nil)
+	h.Put("hard.pdf", pipelinetest.PDF("one", "pdfmill-sim:engine-error", "three", "four"), nil)
 	h.again("pdf.ingested")
 	h.Up("validator")
 	h.ended("page.pdf", 1)
